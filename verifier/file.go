@@ -1,0 +1,137 @@
+package verifier
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// FileConfig says where a JWK Set lies. Only Path is required.
+type FileConfig struct {
+	Path string
+
+	// Interval is how often the file is looked at. Zero: 10s.
+	Interval time.Duration
+
+	// Refreshed is told when the file was read anew, or could not be: how many
+	// usable keys the set has now, and what went wrong, if anything. It is called
+	// from the set's own goroutine, must not block, nor call Close. May be nil.
+	Refreshed func(keys int, err error)
+}
+
+// maxFileBytes bounds a file as [RemoteConfig] bounds a response.
+const maxFileBytes = 1 << 20
+
+// A FileKeySet is a JWK Set in a file, read again when the file changes. A change
+// to something unusable, or its removal, leaves the last good set in place, however
+// long. All methods may be called concurrently.
+type FileKeySet struct {
+	cfg     FileConfig
+	current atomic.Pointer[StaticKeySet]
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when the goroutine has ended
+
+	// What was seen last; of the goroutine alone once that has started.
+	content []byte
+	verdict error  // on content
+	failure string // as reported
+}
+
+// NewFileKeySet reads the file, and watches it until [FileKeySet.Close].
+func NewFileKeySet(cfg FileConfig) (*FileKeySet, error) {
+	cfg.Interval = orDefault(cfg.Interval, 10*time.Second)
+	if cfg.Refreshed == nil {
+		cfg.Refreshed = func(int, error) {}
+	}
+	s := &FileKeySet{cfg: cfg, done: make(chan struct{})}
+	if _, err := s.read(); err != nil {
+		return nil, fmt.Errorf("reading key set %s: %w", cfg.Path, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	go s.watch(ctx)
+	return s, nil
+}
+
+// Close ends the watching and waits for its end. The set goes on serving what it has.
+func (s *FileKeySet) Close() {
+	s.cancel()
+	<-s.done
+}
+
+// VerifySignature implements [KeySet].
+func (s *FileKeySet) VerifySignature(ctx context.Context, t *Token) (KeyID, error) {
+	return s.current.Load().VerifySignature(ctx, t)
+}
+
+// Holds implements [KeySet].
+func (s *FileKeySet) Holds(key KeyID) bool { return s.current.Load().Holds(key) }
+
+// Len returns how many usable keys the set has.
+func (s *FileKeySet) Len() int { return s.current.Load().Len() }
+
+func (s *FileKeySet) watch(ctx context.Context) {
+	defer close(s.done)
+	ticker := time.NewTicker(s.cfg.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.look()
+		}
+	}
+}
+
+// look reads the file and reports what is new; a failure that lasts, once.
+func (s *FileKeySet) look() {
+	changed, err := s.read()
+	failure := ""
+	if err != nil {
+		err = fmt.Errorf("reading key set %s: %w", s.cfg.Path, err)
+		failure = err.Error()
+	}
+	if changed || failure != s.failure {
+		s.cfg.Refreshed(s.Len(), err)
+	}
+	s.failure = failure
+}
+
+// read compares the content, not size and time of the file: these miss a change
+// within one tick of the file system's clock, and one that a rename or the swap of
+// a symbolic link brings. A set is small enough to be read.
+func (s *FileKeySet) read() (changed bool, err error) {
+	content, err := readFile(s.cfg.Path)
+	if err != nil {
+		return false, err
+	}
+	if s.content != nil && bytes.Equal(content, s.content) {
+		return false, s.verdict
+	}
+	s.content = content
+	keys, err := ParseKeySet(content)
+	if err == nil {
+		s.current.Store(keys)
+	}
+	s.verdict = err
+	return true, err
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(content) > maxFileBytes {
+		err = errors.New("larger than 1 MiB")
+	}
+	return content, err
+}

@@ -1,0 +1,155 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"time"
+)
+
+// keepFresh is the goroutine of a RemoteKeySet, and the only one that fetches.
+func (s *RemoteKeySet) keepFresh() {
+	defer close(s.done)
+	s.restore()
+	failures := 0
+	for s.ctx.Err() == nil {
+		f := s.depart()
+		interval, err := s.fetch()
+		if err == nil {
+			failures = 0
+		} else {
+			interval = s.retryIn(failures)
+			failures++
+		}
+		s.land(f, interval, err)
+		s.report(err)
+		s.sleep(interval)
+	}
+}
+
+// fetch replaces the set, and returns how long the new one is fresh.
+func (s *RemoteKeySet) fetch() (fresh time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Timeout)
+	defer cancel()
+	keys, fresh, err := s.fetcher.fetch(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("fetching keys from %s: %w", s.URL(), err)
+	}
+	s.current.Store(&fetched{keys, s.cfg.Now()})
+	return fresh, nil
+}
+
+// report keeps what was fetched, and tells how it went. Nobody waits for it any
+// more: a slow storage delays no request.
+func (s *RemoteKeySet) report(err error) {
+	if err != nil && s.ctx.Err() != nil {
+		return // it failed because the set was closed
+	}
+	if err == nil {
+		err = s.save()
+	}
+	s.cfg.Refreshed(s.Status().Keys, err)
+}
+
+// sleep ends early where a flight is queued, or the set closed.
+func (s *RemoteKeySet) sleep(interval time.Duration) {
+	timer := time.NewTimer(interval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.wake:
+	case <-s.ctx.Done():
+	}
+}
+
+// depart turns the queued flight, or a new one, into the running one.
+func (s *RemoteKeySet) depart() *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running, s.queued = s.queued, nil
+	if s.running == nil {
+		s.running = newFlight()
+	}
+	// A signal for the flight that departs now would cause one more for nobody.
+	select {
+	case <-s.wake:
+	default:
+	}
+	return s.running
+}
+
+// land ends the running flight. The set is in place by now, so that whoever waited finds it.
+func (s *RemoteKeySet) land(f *flight, next time.Duration, err error) {
+	s.mu.Lock()
+	s.running, s.lastErr, s.next = nil, err, s.cfg.Now().Add(next)
+	s.mu.Unlock()
+	f.err = err
+	close(f.done)
+}
+
+// retryIn returns the wait after one more failure: doubling, up to MinRefresh, and
+// jittered so that a fleet does not come back as one.
+func (s *RemoteKeySet) retryIn(failures int) time.Duration {
+	wait := min(retryFirst<<min(failures, 20), s.cfg.MinRefresh)
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// restore serves the snapshot until the first fetch succeeds.
+func (s *RemoteKeySet) restore() {
+	defer close(s.restored.done)
+	if s.cfg.Snapshots == nil {
+		return
+	}
+	old, err := s.load()
+	if err != nil {
+		s.cfg.Refreshed(0, fmt.Errorf("loading key snapshot: %w", err))
+		return
+	}
+	s.current.Store(old)
+}
+
+// load returns nil where there is no snapshot of this issuer and URL.
+func (s *RemoteKeySet) load() (*fetched, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Timeout)
+	defer cancel()
+	snapshot, err := s.cfg.Snapshots.Load(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if snapshot.Issuer != s.cfg.Issuer || snapshot.URL != s.cfg.URL {
+		return nil, nil
+	}
+	keys, err := parseKeySet(snapshot.Keys, s.cfg.MaxKeys)
+	if err != nil {
+		return nil, err
+	}
+	at := snapshot.Fetched
+	if now := s.cfg.Now(); at.After(now) {
+		at = now // from a clock ahead of this one: it must not serve for longer than it may
+	}
+	return &fetched{keys, at}, nil
+}
+
+// save keeps the set that was just fetched, also where the set is being closed: the
+// next start may need it.
+func (s *RemoteKeySet) save() error {
+	if s.cfg.Snapshots == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.cfg.Timeout)
+	defer cancel()
+	f := s.current.Load()
+	keys, err := f.keys.MarshalJSON()
+	if err == nil {
+		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, URL: s.cfg.URL, Fetched: f.at, Keys: keys})
+	}
+	if err != nil {
+		return fmt.Errorf("saving key snapshot: %w", err)
+	}
+	return nil
+}

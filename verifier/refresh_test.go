@@ -1,0 +1,528 @@
+package verifier_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
+)
+
+// These tests run in bubbles of their own time, so that a day passes at once; that
+// no goroutine outlives its key set, each bubble sees to by itself. In a bubble there
+// is no network, so an issuer is reached in memory.
+
+// An origin is what the key set fetches from.
+type origin struct {
+	key *verifiertest.Key
+
+	mu      sync.Mutex // guards all below
+	jwks    []byte
+	down    bool
+	takes   time.Duration
+	hangs   bool // in the middle of the body
+	header  http.Header
+	fetches int
+}
+
+func newOrigin(t *testing.T) *origin {
+	o := &origin{header: make(http.Header)}
+	o.rotate(t)
+	return o
+}
+
+func (o *origin) rotate(t *testing.T) {
+	key := verifiertest.NewKey(t, "ES256")
+	o.set(func() { o.key, o.jwks = key, verifiertest.JWKS(t, key.JWK()) })
+}
+
+func (o *origin) set(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change()
+}
+
+func (o *origin) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.fetches
+}
+
+func (o *origin) RoundTrip(r *http.Request) (*http.Response, error) {
+	o.mu.Lock()
+	o.fetches++
+	jwks, down, takes, hangs, header := o.jwks, o.down, o.takes, o.hangs, o.header.Clone()
+	o.mu.Unlock()
+	select {
+	case <-time.After(takes):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	if down {
+		return nil, errors.New("connection refused")
+	}
+	var body io.Reader = bytes.NewReader(jwks)
+	if hangs {
+		body = io.MultiReader(body, hang{r.Context()})
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: header, Body: io.NopCloser(body), Request: r}, nil
+}
+
+// hang is a body that never ends, as net/http reads it: until the context does.
+type hang struct{ ctx context.Context }
+
+func (h hang) Read([]byte) (int, error) {
+	<-h.ctx.Done()
+	return 0, h.ctx.Err()
+}
+
+const originIssuer = "https://issuer.example"
+
+// config returns a config by which a key set fetches from o.
+func (o *origin) config() verifier.RemoteConfig {
+	return verifier.RemoteConfig{
+		URL: "https://issuer.example/jwks", Issuer: originIssuer, Client: &http.Client{Transport: o},
+	}
+}
+
+// token returns a token signed with the present key, good for ten years.
+func (o *origin) token(t *testing.T) string {
+	t.Helper()
+	return o.key.Token(nil, map[string]any{"iss": originIssuer, "sub": "user-1", "exp": time.Now().AddDate(10, 0, 0).Unix()})
+}
+
+func bubble(t *testing.T, run func(t *testing.T, o *origin)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { run(t, newOrigin(t)) })
+}
+
+// start returns a key set and a verifier on it.
+func start(t *testing.T, cfg verifier.RemoteConfig) (*verifier.RemoteKeySet, *verifier.Verifier) {
+	t.Helper()
+	keys := remote(t, cfg)
+	return keys, newVerifier(t, originIssuer, keys)
+}
+
+func verify(t *testing.T, v *verifier.Verifier, token string, want verifier.Code) error {
+	t.Helper()
+	_, err := v.Verify(t.Context(), token)
+	wantCode(t, err, want)
+	return err
+}
+
+func TestRemoteRefreshInterval(t *testing.T) {
+	for _, c := range []struct {
+		cacheControl string
+		want         time.Duration
+	}{
+		{"", 15 * time.Minute},
+		{"public", 15 * time.Minute},
+		{"max-age=600", 10 * time.Minute},
+		{"public, Max-Age=600, must-revalidate", 10 * time.Minute},
+		{`max-age="600"`, 10 * time.Minute},
+		{"max-age=1", time.Minute},
+		{"max-age=0", time.Minute},
+		{"max-age=999999", 24 * time.Hour},
+		{"max-age=99999999999999999999", 24 * time.Hour},
+		{"max-age=-5", 15 * time.Minute},
+		{"max-age=soon", 15 * time.Minute},
+		{"s-maxage=600", 15 * time.Minute},
+		{"no-cache", time.Minute},
+		{"max-age=600, no-store", time.Minute},
+	} {
+		t.Run(c.cacheControl, func(t *testing.T) {
+			bubble(t, func(t *testing.T, o *origin) {
+				o.header.Set("Cache-Control", c.cacheControl)
+				keys, _ := start(t, o.config())
+				synctest.Wait()
+				if got := time.Until(keys.Status().Next); got != c.want {
+					t.Errorf("next refresh is due in %s, want %s", got, c.want)
+				}
+				time.Sleep(c.want - time.Second)
+				synctest.Wait()
+				if got := o.count(); got != 1 {
+					t.Errorf("got %d fetches a second before the interval ends, want 1", got)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if got := o.count(); got != 2 {
+					t.Errorf("got %d fetches a second after the interval, want 2", got)
+				}
+			})
+		})
+	}
+}
+
+// An outage of the issuer must not become an outage of the gateway, but a set that
+// nobody has confirmed for a day is no longer believed.
+func TestRemoteStaleSetServesThenStops(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		keys, v := start(t, o.config())
+		token := o.token(t)
+		claims, err := v.Verify(t.Context(), token)
+		wantCode(t, err, "")
+		o.set(func() { o.down = true })
+
+		time.Sleep(24*time.Hour - time.Second)
+		verify(t, v, token, "")
+		if got := keys.Status(); got.Err == nil || got.Keys != 1 || got.Age != 24*time.Hour-time.Second {
+			t.Errorf("got status %+v, want an error, one key, and its age", got)
+		}
+		time.Sleep(time.Second)
+		verify(t, v, token, verifier.CodeKeysUnavailable)
+		if keys.Holds(claims.Key) || keys.Status().Keys != 0 {
+			t.Error("the set still holds a key that is too old to serve")
+		}
+
+		o.set(func() { o.down = false })
+		time.Sleep(time.Minute)
+		verify(t, v, token, "")
+	})
+}
+
+// With no set at all the answer is "later", never "no", and it heals by itself.
+func TestRemoteWithoutAnySet(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.down = true
+		_, v := start(t, o.config())
+		token := o.token(t)
+		synctest.Wait()
+		for range 100 {
+			var verdict *verifier.Error
+			err := verify(t, v, token, verifier.CodeKeysUnavailable)
+			if !errors.As(err, &verdict) || verdict.RetryAfter < time.Second || verdict.RetryAfter > time.Minute {
+				t.Fatalf("got %+v, want to retry within a minute", verdict)
+			}
+		}
+		if got := o.count(); got != 1 {
+			t.Errorf("got %d fetches, want 1: requests cause none", got)
+		}
+		o.set(func() { o.down = false })
+		time.Sleep(time.Second)
+		verify(t, v, token, "")
+	})
+}
+
+// A hanging issuer holds callers no longer than Timeout, and shorter if they say so.
+func TestRemoteHangingIssuer(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.takes = time.Hour
+		_, v := start(t, o.config())
+		token := o.token(t)
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := v.Verify(ctx, token)
+		wantCode(t, err, verifier.CodeKeysUnavailable)
+		if took := time.Since(begun); took != time.Second {
+			t.Errorf("waited %s, want the second that the caller allows", took)
+		}
+		verify(t, v, token, verifier.CodeKeysUnavailable)
+		if took := time.Since(begun); took > 6*time.Second {
+			t.Errorf("waited until %s after the start, want at most the 5s of Timeout", took)
+		}
+	})
+}
+
+// An issuer that turns slow takes nothing away, and is given up after Timeout.
+func TestRemoteSlowResponseKeepsTheLastGoodSet(t *testing.T) {
+	for name, slow := range map[string]func(*origin){
+		"before the header": func(o *origin) { o.takes = time.Hour },
+		"within the body":   func(o *origin) { o.hangs = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, o *origin) {
+				keys, v := start(t, o.config())
+				verify(t, v, o.token(t), "")
+				o.set(func() { slow(o) })
+				begun := time.Now()
+				if err := keys.Refresh(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v, want a fetch that ran out of time", err)
+				}
+				if took := time.Since(begun); took != 5*time.Second {
+					t.Errorf("gave up after %s, want 5s", took)
+				}
+				verify(t, v, o.token(t), "")
+			})
+		})
+	}
+}
+
+// Failed fetches are repeated ever less often, down to once in MinRefresh.
+func TestRemoteBacksOff(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.down = true
+		start(t, o.config())
+		time.Sleep(10 * time.Second)
+		if got := o.count(); got < 3 || got > 6 {
+			t.Errorf("got %d fetches in the first 10s, want about four", got)
+		}
+		time.Sleep(10 * time.Minute)
+		before := o.count()
+		time.Sleep(time.Hour)
+		if got := o.count() - before; got < 60 || got > 121 {
+			t.Errorf("got %d fetches in an hour, want one or two a minute", got)
+		}
+	})
+}
+
+func TestRemoteUnknownKeyFloor(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		_, v := start(t, o.config())
+		old := o.token(t)
+		verify(t, v, old, "")
+		o.rotate(t)
+		verify(t, v, o.token(t), "")
+
+		// The second rotation within ten seconds is not asked about.
+		o.rotate(t)
+		verify(t, v, o.token(t), verifier.CodeKeyNotFound)
+		time.Sleep(10*time.Second - 1)
+		verify(t, v, o.token(t), verifier.CodeKeyNotFound)
+		if got := o.count(); got != 2 {
+			t.Errorf("got %d fetches, want 2", got)
+		}
+		time.Sleep(1)
+		verify(t, v, o.token(t), "")
+		verify(t, v, old, verifier.CodeKeyNotFound)
+	})
+}
+
+// The regular fetch was answered just before the rotation. A token that waited for
+// that one causes another.
+func TestRemoteFetchUnderWayMayBeTooOld(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		_, v := start(t, o.config())
+		verify(t, v, o.token(t), "")
+		o.set(func() { o.takes = time.Second })
+		time.Sleep(15 * time.Minute)
+		synctest.Wait() // the second fetch is under way, and carries the old set
+		o.rotate(t)
+		verify(t, v, o.token(t), "")
+		if got := o.count(); got != 3 {
+			t.Errorf("got %d fetches, want 3", got)
+		}
+	})
+}
+
+func TestRemoteRefreshedReports(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		type report struct {
+			keys   int
+			failed bool
+		}
+		var reports []report
+		cfg := o.config()
+		cfg.Refreshed = func(keys int, err error) { reports = append(reports, report{keys, err != nil}) }
+		keys, _ := start(t, cfg)
+		synctest.Wait()
+		o.set(func() { o.jwks = []byte(`{"keys":[]}`) })
+		if err := keys.Refresh(t.Context()); err == nil {
+			t.Error("an empty set was taken")
+		}
+		o.set(func() { o.jwks = verifiertest.JWKS(t, o.key.JWK(), verifiertest.NewKey(t, "EdDSA").JWK()) })
+		if err := keys.Refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+		keys.Close()
+		want := []report{{1, false}, {1, true}, {2, false}}
+		if len(reports) != 3 || reports[0] != want[0] || reports[1] != want[1] || reports[2] != want[2] {
+			t.Errorf("got reports %v, want %v", reports, want)
+		}
+	})
+}
+
+// A memory is a SnapshotStore that a restart leaves alone.
+type memory struct {
+	mu       sync.Mutex // guards all below
+	snapshot verifier.Snapshot
+	err      error
+	saved    int
+}
+
+func (m *memory) Load(context.Context) (verifier.Snapshot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.snapshot, m.err
+}
+
+func (m *memory) Save(_ context.Context, s verifier.Snapshot) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.snapshot = s
+	m.saved++
+	return m.err
+}
+
+// The gateway restarts while the issuer is down.
+func TestRemoteSnapshotSurvivesARestart(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = &memory{}
+		before, v := start(t, cfg)
+		token := o.token(t)
+		verify(t, v, token, "")
+		before.Close()
+		o.set(func() { o.down = true })
+
+		// Its age goes on counting while nothing runs.
+		time.Sleep(23 * time.Hour)
+		_, v = start(t, cfg)
+		verify(t, v, token, "")
+		time.Sleep(time.Hour)
+		verify(t, v, token, verifier.CodeKeysUnavailable)
+	})
+}
+
+// A restart must not wait for a hanging issuer where the snapshot will do.
+func TestRemoteSnapshotServesBeforeTheFirstFetch(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = &memory{}
+		before, v := start(t, cfg)
+		token := o.token(t)
+		verify(t, v, token, "")
+		before.Close()
+		o.set(func() { o.takes = time.Hour })
+
+		begun := time.Now()
+		_, v = start(t, cfg)
+		verify(t, v, token, "")
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("waited %s for the first fetch", took)
+		}
+	})
+}
+
+type snapshotCase struct {
+	name   string
+	change func(*verifier.Snapshot)
+	want   verifier.Code
+}
+
+func (c snapshotCase) run(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.down = true
+		m := &memory{snapshot: verifier.Snapshot{
+			Issuer: originIssuer, URL: "https://issuer.example/jwks", Fetched: time.Now().Add(-time.Hour), Keys: o.jwks,
+		}}
+		c.change(&m.snapshot)
+		cfg := o.config()
+		cfg.Snapshots = m
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), c.want)
+	})
+}
+
+// Keys of one issuer must not come to serve another, nor old ones for ever.
+func TestRemoteSnapshotIsBound(t *testing.T) {
+	for _, c := range []snapshotCase{
+		{"good", func(*verifier.Snapshot) {}, ""},
+		{"of another issuer", func(s *verifier.Snapshot) { s.Issuer += "/" }, verifier.CodeKeysUnavailable},
+		{"of another URL", func(s *verifier.Snapshot) { s.URL += "/" }, verifier.CodeKeysUnavailable},
+		{"too old", func(s *verifier.Snapshot) { s.Fetched = s.Fetched.Add(-23 * time.Hour) }, verifier.CodeKeysUnavailable},
+		{"without a date", func(s *verifier.Snapshot) { s.Fetched = time.Time{} }, verifier.CodeKeysUnavailable},
+		{"broken", func(s *verifier.Snapshot) { s.Keys = []byte("{") }, verifier.CodeKeysUnavailable},
+		{"empty", func(s *verifier.Snapshot) { *s = verifier.Snapshot{} }, verifier.CodeKeysUnavailable},
+	} {
+		t.Run(c.name, c.run)
+	}
+}
+
+// A date in the future would make a snapshot serve for longer than it may.
+func TestRemoteSnapshotFromTheFuture(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.down = true
+		cfg := o.config()
+		cfg.Snapshots = &memory{snapshot: verifier.Snapshot{
+			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now().AddDate(1, 0, 0), Keys: o.jwks,
+		}}
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		time.Sleep(24 * time.Hour)
+		verify(t, v, o.token(t), verifier.CodeKeysUnavailable)
+	})
+}
+
+func TestRemoteSnapshotStoreThatFails(t *testing.T) {
+	for _, c := range []struct {
+		err     error
+		reports int // that mention the snapshot
+	}{
+		{nil, 0},
+		{errors.New("disk full"), 2}, // loading and saving
+	} {
+		bubble(t, func(t *testing.T, o *origin) {
+			var reports []error
+			cfg := o.config()
+			cfg.Snapshots = &memory{err: c.err}
+			cfg.Refreshed = func(_ int, err error) {
+				if err != nil && strings.Contains(err.Error(), "key snapshot") && errors.Is(err, c.err) {
+					reports = append(reports, err)
+				}
+			}
+			keys, v := start(t, cfg)
+			verify(t, v, o.token(t), "")
+			synctest.Wait()
+			keys.Close()
+			if len(reports) != c.reports {
+				t.Errorf("store error %v: got reports %v, want %d", c.err, reports, c.reports)
+			}
+		})
+	}
+}
+
+// Nothing was saved yet: that is no failure.
+func TestRemoteSnapshotThatDoesNotExist(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = absent{}
+		cfg.Refreshed = func(_ int, err error) {
+			if err != nil {
+				t.Errorf("reported %v", err)
+			}
+		}
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+	})
+}
+
+type absent struct{}
+
+func (absent) Load(context.Context) (verifier.Snapshot, error) {
+	return verifier.Snapshot{}, fs.ErrNotExist
+}
+func (absent) Save(context.Context, verifier.Snapshot) error { return nil }
+
+// An issuer publishes private keys by mistake. They must not be written anywhere.
+func TestRemoteSnapshotHoldsPublicMembersOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		jwk := o.key.JWK()
+		jwk["d"], jwk["note"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE", "private"
+		o.jwks = verifiertest.JWKS(t, jwk)
+		m := &memory{}
+		cfg := o.config()
+		cfg.Snapshots = m
+		keys, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		synctest.Wait()
+		keys.Close()
+		if m.saved != 1 || bytes.Contains(m.snapshot.Keys, []byte(`"d"`)) || bytes.Contains(m.snapshot.Keys, []byte("private")) {
+			t.Errorf("saved %d times: %s", m.saved, m.snapshot.Keys)
+		}
+		saved, err := verifier.ParseKeySet(m.snapshot.Keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verify(t, newVerifier(t, originIssuer, saved), o.token(t), "")
+	})
+}
