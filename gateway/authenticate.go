@@ -1,0 +1,202 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+)
+
+// Authenticate says whose credential this is: an external JWT of one of the
+// providers, or a session token of this environment; its unverified `iss` chooses
+// which rules it is held to. An external JWT is exchanged for a session, which is
+// remembered as long as it lives.
+//
+// A remembered credential is still asked three things at every use: is it
+// unexpired, is the key that signed it still in its set, is its session not
+// revoked. A caller that goes away does not cancel the work that others wait for.
+func (e *Environment) Authenticate(ctx context.Context, credential string) (*Session, error) {
+	if err := e.Enabled(); err != nil {
+		return nil, err
+	}
+	key := sha256.Sum256([]byte(credential))
+	if s, err := e.remembered(ctx, key, credential); s != nil || err != nil {
+		return s, err
+	}
+	flight := e.flights.DoChan(string(key[:]), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
+		defer cancel()
+		return e.admit(ctx, key, credential)
+	})
+	select {
+	case done := <-flight:
+		s, _ := done.Val.(*Session)
+		return s, done.Err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for a verification: %w", ctx.Err())
+	}
+}
+
+// remembered returns the session of a credential that was verified before and
+// still is good; nothing at all where it has to be verified anew.
+func (e *Environment) remembered(ctx context.Context, key [32]byte, credential string) (*Session, error) {
+	r, ok := e.cfg.Memory.Get(key)
+	if ok = ok && r.presented == credential && e.stillGood(r.session); !ok {
+		e.observe(ctx, Event{Kind: EventMemory, Code: memoryMiss})
+		return nil, nil
+	}
+	e.observe(ctx, Event{Kind: EventMemory})
+	if err := e.revoked(r.session); err != nil {
+		return nil, err
+	}
+	return r.session, nil
+}
+
+// memoryMiss marks an [EventMemory] that found nothing.
+const memoryMiss verifier.Code = "miss"
+
+func (e *Environment) stillGood(s *Session) bool {
+	now := e.cfg.Now()
+	if !e.cfg.Exchanger.Holds(s.Key) {
+		return false
+	}
+	if s.Presented {
+		return now.Before(s.Expiry)
+	}
+	p, ok := e.trust[s.External.Issuer]
+	return ok && p.Verifier.Keys().Holds(s.External.Key) && now.Before(renewAt(s))
+}
+
+// renewAt is when a session that came from an external JWT is minted anew. Where
+// the external JWT itself is about to end there is nothing to renew, and it serves to its end.
+func renewAt(s *Session) time.Time {
+	if !s.Expiry.Before(s.External.Expiry.Truncate(time.Second)) {
+		return s.Expiry
+	}
+	return s.Expiry.Add(-min(renewEarly, s.Expiry.Sub(s.IssuedAt)/4))
+}
+
+// admit verifies a credential, exchanges it if it is an external JWT, and remembers the outcome.
+func (e *Environment) admit(ctx context.Context, key [32]byte, credential string) (*Session, error) {
+	s, err := e.cfg.Exchanger.OpenSession(ctx, credential)
+	switch {
+	case errors.Is(err, ErrForeign):
+		s, err = e.exchange(ctx, credential, originID(e.cfg.ID, credential))
+	case err == nil:
+		err = e.openedHere(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cost := int64(len(credential) + len(s.Token) + s.External.Size() + rememberedOverhead)
+	e.cfg.Memory.Set(key, &Remembered{presented: credential, session: s}, cost, s.Expiry)
+	return s, nil
+}
+
+// rememberedOverhead is about what a Session takes beside its strings.
+const rememberedOverhead = 512
+
+// openedHere holds a session token whose signature is ours against what has happened since it was minted.
+func (e *Environment) openedHere(s *Session) error {
+	if _, ok := e.trust[s.External.Issuer]; !ok {
+		return &verifier.Error{
+			Code: verifier.CodeIssuerMismatch,
+			Err:  errors.New("the session's login system is no longer trusted here"),
+		}
+	}
+	return e.revoked(s)
+}
+
+// exchange verifies an external JWT and asks the exchanger for a session called sid.
+func (e *Environment) exchange(ctx context.Context, external, sid string) (*Session, error) {
+	claims, err := e.verify(ctx, external)
+	if err != nil {
+		return nil, err
+	}
+	want := e.propose(claims, sid, originID(e.cfg.ID, external))
+	if err := e.revokedOrigin(want.Origin); err != nil {
+		return nil, err
+	}
+	return e.signIn(ctx, external, want)
+}
+
+func (e *Environment) verify(ctx context.Context, external string) (*verifier.Claims, error) {
+	start := time.Now()
+	claims, err := e.providers.Verify(ctx, external)
+	e.observe(ctx, Event{Kind: EventVerify, Err: err, Took: time.Since(start)})
+	return claims, err
+}
+
+func (e *Environment) signIn(ctx context.Context, external string, want Session) (*Session, error) {
+	start := time.Now()
+	s, err := e.cfg.Exchanger.SignIn(ctx, external, want)
+	e.observe(ctx, Event{Kind: EventExchange, Session: s, Err: err, Took: time.Since(start)})
+	if err != nil {
+		return nil, exchangeFailed(err)
+	}
+	return s, nil
+}
+
+// propose is the session that an external JWT may have, whoever mints it.
+func (e *Environment) propose(c *verifier.Claims, sid, origin string) Session {
+	now := e.cfg.Now()
+	return Session{
+		ID:           sid,
+		UserID:       UserID(e.cfg.ID, c.Issuer, c.Subject),
+		Email:        e.trust[c.Issuer].email(c),
+		External:     c,
+		Origin:       origin,
+		Expiry:       earlier(now.Add(e.cfg.Session.Lifetime), c.Expiry),
+		RefreshUntil: earlier(now.Add(e.cfg.Session.MaxLifetime), c.Expiry),
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// email is the address that the provider vouches for, or empty.
+func (p Provider) email(c *verifier.Claims) string {
+	address, _ := claimOf[string](c, "email")
+	if p.DistrustEmail || address == "" {
+		return ""
+	}
+	for _, name := range []string{"emailVerified", "email_verified"} {
+		if value, present := c.Get(name); present {
+			verified, _ := value.(bool)
+			if !verified {
+				return ""
+			}
+			return address
+		}
+	}
+	if p.AssumeEmailVerified {
+		return address
+	}
+	return ""
+}
+
+func claimOf[T any](c *verifier.Claims, name string) (T, bool) {
+	value, _ := c.Get(name)
+	typed, ok := value.(T)
+	return typed, ok
+}
+
+// exchangeFailed leaves verdicts as they are and makes any other failure of an exchanger a refusal.
+func exchangeFailed(err error) error {
+	if CodeOf(err) != "" {
+		return err
+	}
+	return &Refusal{
+		Code:    CodeExchangeFailed,
+		Timeout: errors.Is(err, context.DeadlineExceeded),
+		Err:     errors.New("exchanging the token failed"),
+		Cause:   err,
+	}
+}

@@ -1,0 +1,413 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/elliptic"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/gateway/gatewaytest"
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
+)
+
+func TestExternalJWTBecomesSession(t *testing.T) {
+	w := newWorld(t)
+	s := w.authenticate(t, w.external("alice", map[string]any{"email": "a@example.com", "email_verified": true}))
+	if s.ExternalID() != "alice" || s.Email != "a@example.com" || s.Presented {
+		t.Errorf("session %+v", s)
+	}
+	if want := gateway.UserID(environmentID, w.issuer.URL(), "alice"); s.UserID != want {
+		t.Errorf("user id %q, want %q", s.UserID, want)
+	}
+	again := w.authenticate(t, s.Token)
+	if again.ID != s.ID || again.UserID != s.UserID || again.ExternalID() != "alice" || !again.Presented {
+		t.Errorf("the session token opens %+v, want the same session", again)
+	}
+	if _, ok := again.External.Get("email"); !ok {
+		t.Error("the external claims are lost in the session token")
+	}
+}
+
+// The session of a token that comes with the request has one ID on every instance,
+// and a session token of any instance is good on all.
+func TestTwoInstancesNameOneSession(t *testing.T) {
+	a := newWorld(t)
+	b := newWorld(t, func(c *gateway.Config) {
+		c.Providers, c.Now = gatewaytest.NewConfig(t, a.issuer, a.clock).Providers, a.clock.Now
+	})
+	token := a.external("alice")
+	if one, two := a.authenticate(t, token), b.authenticate(t, token); one.ID != two.ID || one.UserID != two.UserID {
+		t.Errorf("sessions %q and %q of users %q and %q", one.ID, two.ID, one.UserID, two.UserID)
+	}
+}
+
+func TestUserIDsAreLengthPrefixed(t *testing.T) {
+	if gateway.UserID(environmentID, "https://a", "bc") == gateway.UserID(environmentID, "https://ab", "c") {
+		t.Error("two users of two issuers share an id")
+	}
+}
+
+func TestRefusedCredentials(t *testing.T) {
+	w := newWorld(t)
+	other := verifiertest.NewIssuer(t, verifiertest.WithClock(w.clock))
+	foreign := gatewaytest.NewLocal(t, w.clock, "11111111-1111-4111-8111-111111111111")
+	alice := w.authenticate(t, w.external("alice"))
+	el := w.elevate(t, alice, "wallet:export")
+	elsewhere, err := foreign.SignIn(context.Background(), "", *alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, token string
+		want        verifier.Code
+	}{
+		{"control", w.external("alice"), ""},
+		{"no token at all", "x", verifier.CodeTokenMalformed},
+		{"another login system", other.Token(map[string]any{"aud": audience}), verifier.CodeIssuerMismatch},
+		{"another login system with our issuer's name", other.Token(map[string]any{"iss": w.issuer.URL(), "aud": audience}), verifier.CodeKeyNotFound},
+		{"another audience", w.external("alice", map[string]any{"aud": "https://other.example"}), verifier.CodeAudienceMismatch},
+		{"expired", w.external("alice", map[string]any{"exp": w.clock.Now().Unix()}), verifier.CodeExpired},
+		{"an elevated token as a session", el.Token, verifier.CodeTypeMismatch},
+		{"a session of another environment", elsewhere.Token, verifier.CodeIssuerMismatch},
+		{"an assertion", w.issuer.Assertion("alice", "wallet:export", nil), verifier.CodeIssuerMismatch},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := w.env.Authenticate(context.Background(), c.token)
+			wantCode(t, err, c.want)
+			wantSecret(t, err, c.token)
+			if (s == nil) != (c.want != "") {
+				t.Errorf("session %+v with error %v", s, err)
+			}
+		})
+	}
+}
+
+func TestRememberedIsNotExchangedAgain(t *testing.T) {
+	w := newWorld(t)
+	token := w.external("alice")
+	first := w.authenticate(t, token)
+	if second := w.authenticate(t, token); second != first || w.local.count() != 1 {
+		t.Errorf("%d exchanges of one token, want 1", w.local.count())
+	}
+	w.clock.Advance(time.Hour - time.Second) // the session token is about to end
+	long := w.external("alice", map[string]any{"exp": w.clock.Now().Add(8 * time.Hour).Unix()})
+	w.authenticate(t, long)
+	w.clock.Advance(59*time.Minute + 50*time.Second)
+	before := w.local.count()
+	renewed := w.authenticate(t, long)
+	if w.local.count() != before+1 || renewed.Expiry.Sub(w.clock.Now()) < 30*time.Minute {
+		t.Errorf("a session token with seconds to live went to the upstream")
+	}
+}
+
+// A truncated token that hits another token's memory would be somebody else's session.
+func TestMemoryComparesTheWholeCredential(t *testing.T) {
+	w := newWorld(t, func(c *gateway.Config) { c.Memory = collidingCache{gatewaytest.NewMemory()} })
+	alice := w.external("alice")
+	w.authenticate(t, alice)
+	if s := w.authenticate(t, w.external("bob")); s.ExternalID() != "bob" {
+		t.Errorf("bob was taken for %s", s.ExternalID())
+	}
+	for _, wrong := range []string{alice[:len(alice)-1], alice + "A", strings.ToUpper(alice)} {
+		if s, err := w.env.Authenticate(context.Background(), wrong); err == nil {
+			t.Errorf("an altered token was taken for %s's", s.ExternalID())
+		}
+	}
+}
+
+func TestRememberedStillAsks(t *testing.T) {
+	cases := []struct {
+		name string
+		then func(t *testing.T, w *world, s *gateway.Session)
+		want verifier.Code
+	}{
+		{"control: nothing happens", func(*testing.T, *world, *gateway.Session) {}, ""},
+		{"it expires", func(_ *testing.T, w *world, _ *gateway.Session) { w.clock.Advance(time.Hour) }, verifier.CodeExpired},
+		{"its key leaves the set", func(_ *testing.T, w *world, _ *gateway.Session) { keysOf(w).gone = true }, verifier.CodeKeyNotFound},
+		{"it is revoked", func(t *testing.T, w *world, s *gateway.Session) {
+			if err := w.env.Revoke(context.Background(), s); err != nil {
+				t.Fatal(err)
+			}
+		}, gateway.CodeSessionRevoked},
+		{"the store cannot tell", func(_ *testing.T, w *world, _ *gateway.Session) { w.store.broken = true }, gateway.CodeStoreUnavailable},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, withdrawable(t))
+			token := w.external("alice")
+			c.then(t, w, w.authenticate(t, token))
+			_, err := w.env.Authenticate(context.Background(), token)
+			wantCode(t, err, c.want)
+		})
+	}
+}
+
+// removableKeys is a key set from which all keys can be taken.
+type removableKeys struct {
+	verifier.KeySet
+	gone bool
+}
+
+func (k *removableKeys) VerifySignature(ctx context.Context, token *verifier.Token) (verifier.KeyID, error) {
+	if k.gone {
+		return "", &verifier.Error{Code: verifier.CodeKeyNotFound}
+	}
+	return k.KeySet.VerifySignature(ctx, token)
+}
+
+func (k *removableKeys) Holds(key verifier.KeyID) bool { return !k.gone && k.KeySet.Holds(key) }
+
+// withdrawable gives the world's provider removable keys.
+func withdrawable(t *testing.T) func(*gateway.Config) {
+	return func(c *gateway.Config) {
+		old := c.Providers[0].Verifier
+		v, err := verifier.New(verifier.Config{
+			Issuer: old.Issuer(), Audiences: []string{audience}, Keys: &removableKeys{KeySet: old.Keys()}, Now: c.Now,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Providers[0].Verifier = v
+	}
+}
+
+func keysOf(w *world) *removableKeys {
+	return w.env.Providers().All()[0].Keys().(*removableKeys)
+}
+
+func TestWithdrawnSigningKeyIsMintedAnew(t *testing.T) {
+	w := newWorld(t)
+	token := w.external("alice")
+	w.authenticate(t, token)
+	w.local.withdraw = true
+	w.authenticate(t, token)
+	if got := w.local.count(); got != 2 {
+		t.Errorf("%d exchanges, want a second one: the upstream could not verify the first", got)
+	}
+}
+
+// Anybody can turn an ECDSA signature (r, s) into (r, n-s), which verifies as well.
+// Were sessions named by the whole token, a revoked JWT would come back that way.
+func TestRevokedJWTDoesNotComeBackWithATwinSignature(t *testing.T) {
+	w := newWorld(t)
+	token := w.external("alice")
+	twin := twinOf(t, token)
+	if a, b := w.authenticate(t, token), w.authenticate(t, twin); a.ID != b.ID {
+		t.Fatalf("one JWT with two signatures makes sessions %s and %s", a.ID, b.ID)
+	}
+	if err := w.env.Revoke(context.Background(), w.authenticate(t, token)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.env.Authenticate(context.Background(), twin)
+	wantCode(t, err, gateway.CodeSessionRevoked)
+	_, err = w.env.SignIn(context.Background(), twin)
+	wantCode(t, err, gateway.CodeSessionRevoked)
+}
+
+func twinOf(t *testing.T, token string) string {
+	t.Helper()
+	dot := strings.LastIndexByte(token, '.')
+	signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil || len(signature) != 64 {
+		t.Fatalf("no ES256 signature: %v", err)
+	}
+	s := new(big.Int).SetBytes(signature[32:])
+	s.Sub(elliptic.P256().Params().N, s).FillBytes(signature[32:])
+	return token[:dot+1] + base64.RawURLEncoding.EncodeToString(signature)
+}
+
+func TestRevokingASignInRefusesTheJWTBehindIt(t *testing.T) {
+	w := newWorld(t)
+	token, other := w.external("alice"), w.external("alice", map[string]any{"jti": "another"})
+	s := w.signIn(t, token)
+	if err := w.env.Revoke(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	for _, credential := range []string{s.Token, token} {
+		_, err := w.env.Authenticate(context.Background(), credential)
+		wantCode(t, err, gateway.CodeSessionRevoked)
+	}
+	w.authenticate(t, other) // another JWT of the same user is another session
+	w.clock.Advance(2 * time.Hour)
+	_, err := w.env.Authenticate(context.Background(), token)
+	wantCode(t, err, verifier.CodeExpired)
+}
+
+func TestOneFlightPerToken(t *testing.T) {
+	w := newWorld(t)
+	token := w.external("alice")
+	w.local.hold = make(chan struct{})
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			if _, err := w.env.Authenticate(context.Background(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for w.local.count() == 0 { // one of them is at the exchanger
+		time.Sleep(time.Millisecond)
+	}
+	close(w.local.hold)
+	wg.Wait()
+	if got := w.local.count(); got != 1 {
+		t.Errorf("%d exchanges of one token at one moment, want 1", got)
+	}
+}
+
+func TestACallerThatLeavesCancelsNobody(t *testing.T) {
+	w := newWorld(t)
+	token := w.external("alice")
+	w.local.hold = make(chan struct{})
+	leaving, leave := context.WithCancel(context.Background())
+	left, stayed := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := w.env.Authenticate(leaving, token); left <- err }()
+	for w.local.count() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	go func() { _, err := w.env.Authenticate(context.Background(), token); stayed <- err }()
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller that left got %v", err)
+	}
+	close(w.local.hold)
+	if err := <-stayed; err != nil {
+		t.Errorf("the caller that stayed got %v", err)
+	}
+}
+
+// Sharing one flight between two tokens would hand one user the other's identity.
+func TestManyPrincipalsAtOnceGetTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	tokens := make([]string, 50)
+	for i := range tokens {
+		tokens[i] = w.external(fmt.Sprint("user-", i))
+	}
+	var wg sync.WaitGroup
+	for n := range 1000 {
+		wg.Go(func() {
+			i := n % len(tokens)
+			s, err := w.env.Authenticate(context.Background(), tokens[i])
+			if err != nil || s.ExternalID() != fmt.Sprint("user-", i) {
+				t.Errorf("user-%d: %v, %v", i, s, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestSessionNeverOutlivesTheExternalJWT(t *testing.T) {
+	w := newWorld(t)
+	end := w.clock.Now().Add(90 * time.Minute).Truncate(time.Second)
+	s := w.signIn(t, w.external("alice", map[string]any{"exp": end.Unix()}))
+	w.clock.Advance(50 * time.Minute)
+	fresh, err := w.env.Refresh(context.Background(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fresh.ID != s.ID || !fresh.Expiry.Equal(end) {
+		t.Errorf("refreshed session %s until %s, want %s until %s", fresh.ID, fresh.Expiry, s.ID, end)
+	}
+	w.authenticate(t, s.Token) // the old one stays valid until its own end
+	again := w.authenticate(t, fresh.Token)
+	w.clock.Advance(40 * time.Minute)
+	_, err = w.env.Authenticate(context.Background(), fresh.Token)
+	wantCode(t, err, verifier.CodeExpired)
+	_, err = w.env.Refresh(context.Background(), again)
+	wantCode(t, err, verifier.CodeExpired)
+}
+
+func TestRefreshEndsAtTheLongestLife(t *testing.T) {
+	w := newWorld(t, func(c *gateway.Config) {
+		c.Session = gateway.SessionRules{Lifetime: time.Hour, MaxLifetime: 90 * time.Minute}
+	})
+	start := w.clock.Now()
+	s := w.signIn(t, w.external("alice", map[string]any{"exp": start.Add(24 * time.Hour).Unix()}))
+	w.clock.Advance(55 * time.Minute)
+	fresh, err := w.env.Refresh(context.Background(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if past := fresh.Expiry.Sub(start); past > 90*time.Minute || past < 89*time.Minute {
+		t.Errorf("refreshed to %s after sign-in, want 90m", past)
+	}
+	_, err = w.env.Refresh(context.Background(), w.authenticate(t, w.external("alice")))
+	wantCode(t, err, gateway.CodeBadRequest)
+}
+
+func TestEachSignInIsASessionOfItsOwn(t *testing.T) {
+	w := newWorld(t)
+	token := w.external("alice")
+	a, b := w.signIn(t, token), w.signIn(t, token)
+	if a.ID == b.ID || a.UserID != b.UserID {
+		t.Errorf("sessions %s and %s of users %s and %s", a.ID, b.ID, a.UserID, b.UserID)
+	}
+	if err := w.env.Revoke(context.Background(), a); err != nil {
+		t.Fatal(err)
+	}
+	w.authenticate(t, b.Token)
+}
+
+func TestSwitchedOffRefusesEverything(t *testing.T) {
+	on := newWorld(t)
+	w := newWorld(t, func(c *gateway.Config) { c.Disabled = true })
+	ctx := context.Background()
+	s := on.authenticate(t, on.external("alice"))
+	_, authenticate := w.env.Authenticate(ctx, w.external("alice"))
+	_, signIn := w.env.SignIn(ctx, w.external("alice"))
+	_, refresh := w.env.Refresh(ctx, s)
+	_, elevate := w.env.Elevate(ctx, s, w.issuer.Assertion("alice", "x", nil))
+	_, stepUp := w.env.StepUp(ctx, s, gateway.Proof{}, gateway.Need{})
+	for _, err := range []error{authenticate, signIn, refresh, elevate, stepUp} {
+		wantCode(t, err, gateway.CodeExternalAuthDisabled)
+	}
+}
+
+func TestFailedExchangeLetsNothingThrough(t *testing.T) {
+	w := newWorld(t)
+	token := w.external("alice")
+	w.local.fail = errors.New("connection refused")
+	s, err := w.env.Authenticate(context.Background(), token)
+	wantCode(t, err, gateway.CodeExchangeFailed)
+	if s != nil {
+		t.Error("a session in spite of the failure")
+	}
+	w.local.fail = nil
+	w.authenticate(t, token)
+}
+
+func TestEmailIsBelievedOnlyWhereItIsVouchedFor(t *testing.T) {
+	const address = "a@example.com"
+	for _, c := range []struct {
+		name     string
+		claims   map[string]any
+		provider gateway.Provider
+		want     string
+	}{
+		{"verified", map[string]any{"email": address, "email_verified": true}, gateway.Provider{}, address},
+		{"verified in camel case", map[string]any{"email": address, "emailVerified": true}, gateway.Provider{}, address},
+		{"no word", map[string]any{"email": address}, gateway.Provider{}, ""},
+		{"no word, assumed", map[string]any{"email": address}, gateway.Provider{AssumeEmailVerified: true}, address},
+		{"explicitly not, assumed", map[string]any{"email": address, "email_verified": false}, gateway.Provider{AssumeEmailVerified: true}, ""},
+		{"not a boolean", map[string]any{"email": address, "email_verified": "true"}, gateway.Provider{AssumeEmailVerified: true}, ""},
+		{"distrusted", map[string]any{"email": address, "email_verified": true}, gateway.Provider{DistrustEmail: true}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, func(cfg *gateway.Config) {
+				c.provider.Verifier = cfg.Providers[0].Verifier
+				cfg.Providers = []gateway.Provider{c.provider}
+			})
+			if got := w.authenticate(t, w.external("alice", c.claims)).Email; got != c.want {
+				t.Errorf("email %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,41 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+)
+
+// An Observer is told of every decision: for metrics, for the audit log. It must
+// not block and must not keep the tokens of what it is shown.
+type Observer interface {
+	Observe(ctx context.Context, e Event)
+}
+
+// An EventKind names what was decided.
+type EventKind string
+
+// What an [Event] can be about.
+const (
+	EventVerify   EventKind = "verify"   // an external JWT or an assertion was verified
+	EventExchange EventKind = "exchange" // a session or elevated token was asked of the exchanger
+	EventMemory   EventKind = "memory"   // a credential was looked up among the remembered ones
+	EventSignIn   EventKind = "sign_in"  // a session was started through the endpoints
+	EventRefresh  EventKind = "refresh"  // a session was carried on
+	EventElevate  EventKind = "elevate"  // an assertion was exchanged for an elevated token
+	EventStepUp   EventKind = "step_up"  // a request was held against what its route needs
+	EventRevoke   EventKind = "revoke"   // a session was revoked
+)
+
+// An Event is one decision. Code is empty where it went well.
+type Event struct {
+	Kind        EventKind
+	Environment string
+	Session     *Session        // nil where none is known
+	JTI         string          // of the assertion or elevated token
+	Scopes      verifier.Scopes // asked for or needed
+	Code        verifier.Code
+	Err         error
+	Took        time.Duration
+}

@@ -1,0 +1,51 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrUsed is what [Store.Use] returns for a key that was used before.
+var ErrUsed = errors.New("already used")
+
+// A Store is the record of what must not be forgotten: assertions and elevated
+// tokens that were used up, and sessions that were revoked. It is no cache:
+// where it cannot tell, it returns an error, and callers refuse.
+//
+// All methods may be called concurrently. Keys are opaque, 1 to 512 bytes.
+// Implementations prove themselves with package storetest.
+type Store interface {
+	// Use spends key, which stays spent at least until the given time. Of any
+	// number of concurrent calls with one key, in any process that shares the
+	// store, exactly one returns nil and the others [ErrUsed]. When it returns nil
+	// the record has reached whatever the store promises to survive. Any other
+	// error means that the store cannot tell, or has no room, or that until has
+	// passed already: the caller refuses.
+	Use(ctx context.Context, key string, until time.Time) error
+
+	// Revoke records that what key names is revoked at the instant at, to be
+	// remembered until the given time. Of several revocations the latest at and the latest until count.
+	Revoke(ctx context.Context, key string, at, until time.Time) error
+
+	// RevokedAt returns when key was revoked, or the zero time if it was not.
+	// It answers from memory: it is asked several times for every request.
+	RevokedAt(key string) (time.Time, error)
+}
+
+// A Cache remembers credentials that were verified and exchanged. It may forget
+// at any time and is never the record of what was used up or revoked.
+type Cache interface {
+	// Get returns what was set for the SHA-256 of a credential.
+	Get(key [32]byte) (*Remembered, bool)
+
+	// Set remembers r, which takes about cost bytes, until the given time.
+	Set(key [32]byte, r *Remembered, cost int64, until time.Time)
+}
+
+// Remembered is one verified credential and the session it stands for. Only
+// this package reads it: what a hit still has to satisfy is decided in [Environment.Authenticate].
+type Remembered struct {
+	presented string // the whole credential, compared on a hit
+	session   *Session
+}
