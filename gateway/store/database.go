@@ -1,0 +1,132 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// format is the version of the layout of the file. A change to what is there
+// already makes it one higher; a further ledger does not.
+const format = 1
+
+// lockWait is how long another process may take to let go of the file.
+const lockWait = time.Second
+
+var (
+	metaName   = []byte("caddy-byoa store")
+	formatName = []byte("format")
+)
+
+// damaged says that the file cannot be trusted, and what can be done about it.
+func damaged(what string, args ...any) error {
+	return fmt.Errorf(what+" (the file is damaged, or was never a store: restore it from a copy; or move it away"+
+		" and start with an empty store, which forgets what was used up and revoked)", args...)
+}
+
+// createDatabase makes an empty store at path, where there must be nothing.
+func createDatabase(path string) error {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		meta, err := tx.CreateBucket(metaName)
+		if err != nil {
+			return err
+		}
+		if err := meta.Put(formatName, strconv.AppendInt(nil, format, 10)); err != nil {
+			return err
+		}
+		return errors.Join(createLedger(tx, spentLedger), createLedger(tx, revokedLedger))
+	})
+	return errors.Join(err, db.Close())
+}
+
+// openDatabase opens the file at path, which must exist, for this process alone.
+func openDatabase(path string) (db *bolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damaged("the database panicked: %v", p)
+		}
+	}()
+	db, err = bolt.Open(path, 0o600, &bolt.Options{
+		Timeout:      lockWait,
+		FreelistType: bolt.FreelistMapType, // the array is slow where many entries expired together
+		OpenFile:     openWhole,
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, fmt.Errorf("another process has it open: stop that one, or give this one a path of its own;"+
+			" several instances need a store that they can share: %w", err)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return nil, damaged("it is no store: %w", err)
+	}
+	return db, err
+}
+
+// load checks the file's format and contents and takes over the revocations.
+func (f *File) load() (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = damaged("the database panicked: %v", p)
+		}
+	}()
+	return f.db.View(func(tx *bolt.Tx) error {
+		if err := checkFormat(tx); err != nil {
+			return err
+		}
+		t, err := f.begin(tx)
+		if err != nil {
+			return err
+		}
+		if err := t.spent.verify(func(string, *record) error { return nil }); err != nil {
+			return err
+		}
+		return t.revoked.verify(func(key string, r *record) error {
+			at, _, err := cutInstant(r.value)
+			if err != nil {
+				return damaged("reading a revocation: %v", err)
+			}
+			return f.revoked.add(key, revocation{at, r.until})
+		})
+	})
+}
+
+func checkFormat(tx *bolt.Tx) error {
+	meta := tx.Bucket(metaName)
+	if meta == nil {
+		return damaged("it is a database, but no store")
+	}
+	v, err := strconv.Atoi(string(meta.Get(formatName)))
+	switch {
+	case err != nil || v < 1:
+		return damaged("its format %q is none", meta.Get(formatName))
+	case v > format:
+		return fmt.Errorf("it was made by a newer version, in format %d, and this one reads format %d:"+
+			" go back to the newer version, or give this one a path of its own", v, format)
+	}
+	return nil
+}
+
+// syncDirectory makes the disk keep the names in dir: a file that was synced is
+// lost all the same if its name is not.
+func syncDirectory(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it cannot, and journals names by itself
+	}
+	d, err := os.Open(dir) //nolint:gosec // the configured path
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

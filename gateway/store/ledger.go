@@ -1,0 +1,177 @@
+package store
+
+import (
+	"bytes"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// A ledger is all entries of one kind in the file, with a room of its own, seen
+// through one transaction. It is a bucket with the name of the kind, of which
+//
+//	entries  is the bucket of key → until, value
+//	expiry   is the bucket of until, key → nothing; the first are the next to go
+//	swept    is the latest until of all entries that were deleted
+//
+// and whose sequence is the number of entries.
+type ledger struct {
+	root, entries, expiry *bolt.Bucket
+	capacity              uint64
+}
+
+var (
+	entriesName = []byte("entries")
+	expiryName  = []byte("expiry")
+	sweptName   = []byte("swept")
+)
+
+// A record is what is held under a key. A nil record is that there is none.
+type record struct {
+	until instant
+	value []byte
+}
+
+// live says whether there is a record whose time has not passed.
+func (r *record) live(now instant) bool { return r != nil && r.until.after(now) }
+
+func createLedger(tx *bolt.Tx, name string) error {
+	root, err := tx.CreateBucket([]byte(name))
+	if err != nil {
+		return err
+	}
+	if _, err := root.CreateBucket(entriesName); err != nil {
+		return err
+	}
+	if _, err := root.CreateBucket(expiryName); err != nil {
+		return err
+	}
+	return root.Put(sweptName, instant{}.bytes())
+}
+
+func openLedger(tx *bolt.Tx, name string, capacity int) (*ledger, error) {
+	root := tx.Bucket([]byte(name))
+	if root == nil {
+		return nil, damaged("the bucket %q is missing", name)
+	}
+	entries, expiry := root.Bucket(entriesName), root.Bucket(expiryName)
+	if entries == nil || expiry == nil {
+		return nil, damaged("the bucket %q is not whole", name)
+	}
+	return &ledger{root, entries, expiry, uint64(capacity)}, nil //nolint:gosec // capacityOr made it positive
+}
+
+func (l *ledger) count() uint64 { return l.root.Sequence() }
+func (l *ledger) full() bool    { return l.count() >= l.capacity }
+
+func (l *ledger) swept() (instant, error) {
+	i, _, err := cutInstant(l.root.Get(sweptName))
+	if err != nil {
+		return instant{}, damaged("reading how far entries were deleted: %v", err)
+	}
+	return i, nil
+}
+
+// get returns what is held under key, whether its time has passed or not, or nil.
+func (l *ledger) get(key string) (*record, error) {
+	v := l.entries.Get([]byte(key))
+	if v == nil {
+		return nil, nil
+	}
+	return readRecord(v)
+}
+
+func readRecord(v []byte) (*record, error) {
+	until, value, err := cutInstant(v)
+	if err != nil {
+		return nil, damaged("reading an entry: %v", err)
+	}
+	return &record{until, value}, nil
+}
+
+// put writes r under key in the place of held, which get has returned for it.
+func (l *ledger) put(key string, held *record, r record) error {
+	if held != nil {
+		if err := l.expiry.Delete(append(held.until.bytes(), key...)); err != nil {
+			return err
+		}
+	} else if err := l.root.SetSequence(l.count() + 1); err != nil {
+		return err
+	}
+	if err := l.expiry.Put(append(r.until.bytes(), key...), nil); err != nil {
+		return err
+	}
+	return l.entries.Put([]byte(key), append(r.until.bytes(), r.value...))
+}
+
+// sweep deletes up to limit entries whose time has passed.
+func (l *ledger) sweep(now instant, limit int) error {
+	gone := l.expired(now, limit)
+	if len(gone) == 0 {
+		return nil
+	}
+	for _, item := range gone {
+		if err := l.expiry.Delete(item); err != nil {
+			return err
+		}
+		if err := l.entries.Delete(item[instantSize:]); err != nil {
+			return err
+		}
+	}
+	if err := l.root.SetSequence(l.count() - uint64(len(gone))); err != nil {
+		return err
+	}
+	swept, err := l.swept()
+	if err != nil {
+		return err
+	}
+	last, _, err := cutInstant(gone[len(gone)-1])
+	if err != nil {
+		return err
+	}
+	return l.root.Put(sweptName, later(swept, last).bytes())
+}
+
+// expired returns up to limit items of the index, as copies: what a cursor returns
+// is not to be relied on once its bucket has been changed.
+func (l *ledger) expired(now instant, limit int) [][]byte {
+	var items [][]byte
+	c := l.expiry.Cursor()
+	for item, _ := c.First(); item != nil && len(items) < limit; item, _ = c.Next() {
+		until, _, err := cutInstant(item)
+		if err != nil || until.after(now) {
+			break
+		}
+		items = append(items, bytes.Clone(item))
+	}
+	return items
+}
+
+// verify reads all of the ledger and calls visit with every entry. It finds pages
+// that are no longer what they were, and entries or items of the index that went
+// missing, by number.
+func (l *ledger) verify(visit func(key string, r *record) error) error {
+	var entries, items uint64
+	err := l.entries.ForEach(func(k, v []byte) error {
+		entries++
+		r, err := readRecord(v)
+		if err != nil {
+			return err
+		}
+		return visit(string(k), r)
+	})
+	if err != nil {
+		return err
+	}
+	err = l.expiry.ForEach(func(k, _ []byte) error {
+		items++
+		_, _, err := cutInstant(k)
+		return err
+	})
+	if err != nil {
+		return damaged("reading the index of expiries: %v", err)
+	}
+	if entries != l.count() || items != l.count() {
+		return damaged("%d entries and %d in the index of expiries, want %d of each", entries, items, l.count())
+	}
+	return nil
+}

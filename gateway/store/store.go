@@ -1,0 +1,72 @@
+// Package store holds the memories of a gateway, the ones that must not forget
+// beside the one that may:
+//
+//   - [File] keeps what was used up and what was revoked in one file. It survives
+//     kill -9 and power loss, and serves one process.
+//   - [Memory] keeps the same for as long as the process runs.
+//   - [Cache] remembers verified credentials to save time. It forgets when it
+//     likes, and nothing that must not happen twice may depend on it.
+//
+// File and Memory are a [gateway.Store] each; package storetest is what such a
+// store has to pass. Both are bounded. When they are full of entries that still
+// matter they refuse with [ErrFull]; they never forget early to make room.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrFull is in the error of a store that has no room left for an entry, because
+// none of those it holds has had its time.
+var ErrFull = errors.New("store is full")
+
+// DefaultCapacity is how many entries of each kind a store holds where its
+// configuration does not say.
+const DefaultCapacity = 1_000_000
+
+var errClosed = errors.New("store is closed")
+
+// maxKey is the length of the longest key, in bytes, that a [gateway.Store] takes.
+const maxKey = 512
+
+// sweepPerWrite is how many expired entries a write takes away at most. It is more
+// than the one entry a write adds, so that a backlog shrinks; and small, so that no
+// writer pays for a crowd that expired together.
+const sweepPerWrite = 4
+
+func checkKey(key string) error {
+	if n := len(key); n == 0 || n > maxKey {
+		return fmt.Errorf("checking the key of a store entry: %d bytes, want 1 to %d", n, maxKey)
+	}
+	return nil
+}
+
+// checkUntil refuses to spend a key until a time that has passed: nothing would be
+// left of it, and a second caller would win as well. The same goes for a time of
+// which entries were dropped already, which is in the future again only because
+// somebody set the clock back: the key may be one of those.
+func checkUntil(until, now, swept instant) error {
+	if !until.after(now) {
+		return fmt.Errorf("spending a key until %v: that has passed", until)
+	}
+	if !until.after(swept) {
+		return fmt.Errorf("spending a key until %v: entries up to %v are gone already, the clock was set back", until, swept)
+	}
+	return nil
+}
+
+func capacityOr(n int) int {
+	if n <= 0 {
+		return DefaultCapacity
+	}
+	return n
+}
+
+func clockOr(now func() time.Time) func() time.Time {
+	if now == nil {
+		return time.Now
+	}
+	return now
+}

@@ -1,0 +1,251 @@
+package storetest_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/gateway/store"
+	"github.com/caddy-byoa/caddy-byoa/gateway/store/storetest"
+)
+
+const faultVariable = "STORETEST_FAULT"
+
+// A broken store has one fault and is a sound store otherwise.
+type broken struct {
+	*store.Memory
+	use       func(ctx context.Context, key string, until time.Time) error
+	revoke    func(ctx context.Context, key string, at, until time.Time) error
+	revokedAt func(key string) (time.Time, error)
+	close     func() error
+}
+
+func (b *broken) Use(ctx context.Context, key string, until time.Time) error {
+	return b.use(ctx, key, until)
+}
+
+func (b *broken) Revoke(ctx context.Context, key string, at, until time.Time) error {
+	return b.revoke(ctx, key, at, until)
+}
+
+func (b *broken) RevokedAt(key string) (time.Time, error) { return b.revokedAt(key) }
+
+func (b *broken) Close() error { return b.close() }
+
+// A fault is what may be wrong with a store, and the tests that have to notice.
+type fault struct {
+	tests []string
+	inner func(b *broken, m *store.Memory, o storetest.Options)
+}
+
+var faults = map[string]fault{
+	"none": {nil, func(*broken, *store.Memory, storetest.Options) {}},
+	"everybody wins": {
+		[]string{"of_many_callers_one_wins", "until_has_passed", "keys_of_no_length", "a_context_that_ends", "a_context_that_is_done"},
+		func(b *broken, _ *store.Memory, _ storetest.Options) {
+			b.use = func(context.Context, string, time.Time) error { return nil }
+		},
+	},
+	"looks and then writes": {
+		[]string{"of_many_callers_one_wins"},
+		func(b *broken, _ *store.Memory, _ storetest.Options) { b.use = lookThenWrite() },
+	},
+	"cuts keys at NUL": {
+		[]string{"keys_that_resemble"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				key, _, _ = strings.Cut(key+"\x00", "\x00")
+				return m.Use(ctx, "k"+key, until)
+			}
+		},
+	},
+	"cuts long keys": {
+		[]string{"keys_that_resemble", "keys_of_no_length"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				return m.Use(ctx, key[:min(len(key), 500)], until)
+			}
+		},
+	},
+	"one kind": {
+		[]string{"used_and_revoked_keys_are_apart"},
+		func(b *broken, m *store.Memory, o storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				_ = m.Revoke(ctx, key, o.Now(), until)
+				return m.Use(ctx, key, until)
+			}
+		},
+	},
+	"forgets a moment early": {
+		[]string{"a_key_stays_spent", "a_later_use_shortens"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				return m.Use(ctx, key, until.Truncate(time.Second))
+			}
+		},
+	},
+	"starts over after a second": {
+		[]string{"nothing_is_forgotten_early", "a_key_stays_spent"},
+		func(b *broken, m *store.Memory, o storetest.Options) {
+			born := o.Now()
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				if now := o.Now(); now.Sub(born) > time.Second {
+					m, born = store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now}), now
+				}
+				return m.Use(ctx, key, until)
+			}
+		},
+	},
+	"keeps used keys for ever": {
+		[]string{"a_key_stays_spent", "a_full_store", "expired_entries_leave"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				return m.Use(ctx, key, until.AddDate(100, 0, 0))
+			}
+		},
+	},
+	"counts nanoseconds": {
+		[]string{"until_is_far_away"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				return m.Use(ctx, key, time.Unix(0, until.UnixNano()))
+			}
+		},
+	},
+	"forgets when full": {
+		[]string{"a_full_store", "expired_entries_leave"},
+		func(b *broken, m *store.Memory, o storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				err := m.Use(ctx, key, until)
+				if err != nil && strings.Contains(err.Error(), store.ErrFull.Error()) {
+					m = store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now})
+					return m.Use(ctx, key, until)
+				}
+				return err
+			}
+		},
+	},
+	"gives up with nil": {
+		[]string{"a_context_that_is_done"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.use = func(ctx context.Context, key string, until time.Time) error {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return m.Use(ctx, key, until)
+			}
+		},
+	},
+	"the last revocation counts": {
+		[]string{"the_latest_revocation", "the_latest_of_concurrent"},
+		func(b *broken, _ *store.Memory, _ storetest.Options) {
+			var all sync.Map
+			b.revoke = func(_ context.Context, key string, at, _ time.Time) error { all.Store(key, at); return nil }
+			b.revokedAt = func(key string) (time.Time, error) {
+				at, _ := all.Load(key)
+				t, _ := at.(time.Time)
+				return t, nil
+			}
+		},
+	},
+	"keeps revocations for ever": {
+		[]string{"a_revocation_is_remembered_until"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
+				return m.Revoke(ctx, key, at, until.AddDate(100, 0, 0))
+			}
+		},
+	},
+	"forgets revocations early": {
+		[]string{"a_revocation_is_remembered_until", "the_latest_revocation"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
+				return m.Revoke(ctx, key, at, until.Add(-time.Nanosecond))
+			}
+		},
+	},
+	"revokes later": {
+		[]string{"a_revocation_is_seen_at_once", "everything_at_once"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
+				time.AfterFunc(time.Second, func() { _ = m.Revoke(ctx, key, at, until) })
+				return nil
+			}
+		},
+	},
+	"revokes at no time": {
+		[]string{"a_revocation_without_a_time"},
+		func(b *broken, m *store.Memory, o storetest.Options) {
+			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
+				if at.IsZero() {
+					at = o.Now()
+				}
+				return m.Revoke(ctx, key, at, until)
+			}
+		},
+	},
+	"never closed": {
+		[]string{"a_closed_store_refuses"},
+		func(b *broken, _ *store.Memory, _ storetest.Options) { b.close = func() error { return nil } },
+	},
+	"survives nothing": {
+		[]string{"what_was_used_stays_used", "what_was_revoked_stays_revoked", "closing_under_load"},
+		func(*broken, *store.Memory, storetest.Options) {},
+	},
+}
+
+func lookThenWrite() func(context.Context, string, time.Time) error {
+	var used sync.Map
+	return func(_ context.Context, key string, _ time.Time) error {
+		if _, ok := used.Load(key); ok {
+			return gateway.ErrUsed
+		}
+		runtime.Gosched()
+		used.Store(key, true)
+		return nil
+	}
+}
+
+func subject(name string) storetest.Subject {
+	return storetest.Subject{
+		Open: func(_ *testing.T, o storetest.Options) (gateway.Store, error) {
+			m := store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now})
+			b := &broken{m, m.Use, m.Revoke, m.RevokedAt, m.Close}
+			faults[name].inner(b, m, o)
+			return b, nil
+		},
+		Bounded:  true,
+		Survives: name == "survives nothing",
+	}
+}
+
+// TestFaults runs the suite with stores that have a fault, each in a process of
+// its own, and reads which tests have failed. Without it nobody could tell
+// whether a test of the suite can fail at all.
+func TestFaults(t *testing.T) {
+	if name := os.Getenv(faultVariable); name != "" {
+		storetest.Run(t, subject(name))
+		return
+	}
+	for name, f := range faults {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFaults$")
+			cmd.Env = append(os.Environ(), faultVariable+"="+name)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != (f.tests == nil) {
+				t.Fatalf("running the suite: got %v, want an error: %v\n%s", err, f.tests != nil, out)
+			}
+			for _, test := range f.tests {
+				if !strings.Contains(string(out), "--- FAIL: TestFaults/"+test) {
+					t.Errorf("running the suite: %q has not failed:\n%s", test, out)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"container/heap"
+	"fmt"
+	"strings"
+)
+
+// A table holds entries in memory until their time has passed. It does not lock.
+type table[V any] struct {
+	entries  map[string]entry[V]
+	queue    queue   // one item for every entry, never later than the entry's own until
+	swept    instant // the latest until of all entries that sweep has dropped
+	capacity int     // 0: no bound
+}
+
+type entry[V any] struct {
+	value V
+	until instant
+}
+
+func newTable[V any](capacity int) table[V] {
+	return table[V]{entries: make(map[string]entry[V]), capacity: capacity}
+}
+
+// get returns what is held under key, unless its time has passed.
+func (t *table[V]) get(key string, now instant) (entry[V], bool) {
+	e, ok := t.entries[key]
+	return e, ok && e.until.after(now)
+}
+
+// put holds e under key. It refuses a new key where there is no room.
+func (t *table[V]) put(key string, e entry[V]) error {
+	if _, held := t.entries[key]; held {
+		// The item in the queue stays as it is; sweep moves it when its turn comes.
+		// So the queue never outgrows the entries, however often one is prolonged.
+		t.entries[key] = e
+		return nil
+	}
+	if t.capacity > 0 && len(t.entries) >= t.capacity {
+		return fmt.Errorf("%w: it holds %d entries", ErrFull, len(t.entries))
+	}
+	key = strings.Clone(key) // it may be a part of something large
+	t.entries[key] = e
+	heap.Push(&t.queue, queued{key, e.until})
+	return nil
+}
+
+// sweep drops up to limit entries whose time has passed.
+func (t *table[V]) sweep(now instant, limit int) {
+	for limit > 0 && len(t.queue) > 0 && !t.queue[0].until.after(now) {
+		first := &t.queue[0]
+		e := t.entries[first.key]
+		if e.until.after(first.until) {
+			first.until = e.until
+			heap.Fix(&t.queue, 0)
+			continue
+		}
+		delete(t.entries, first.key)
+		heap.Pop(&t.queue)
+		t.swept = later(t.swept, e.until)
+		limit--
+	}
+}
+
+// A queue is a heap of keys, the next to expire first.
+type queue []queued
+
+type queued struct {
+	key   string
+	until instant
+}
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[j].until.after(q[i].until) }
+func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(x any)        { *q = append(*q, x.(queued)) }
+
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	x := (*q)[last]
+	(*q)[last] = queued{} // lets go of the key
+	*q = (*q)[:last]
+	return x
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+)
+
+// The ledgers of a file, one for each kind of entry.
+const (
+	spentLedger   = "spent"   // key → nothing
+	revokedLedger = "revoked" // key → when it was revoked
+)
+
+// A transaction is what may be done to the file at one instant.
+type transaction struct {
+	now            instant
+	spent, revoked *ledger
+}
+
+func (f *File) begin(tx *bolt.Tx) (*transaction, error) {
+	spent, err := openLedger(tx, spentLedger, f.capacity)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := openLedger(tx, revokedLedger, f.capacity)
+	if err != nil {
+		return nil, err
+	}
+	return &transaction{instantOf(f.now()), spent, revoked}, nil
+}
+
+// applyAll sweeps and then applies one change after the other. Every change adds one
+// entry at most, so that after the sweep a full ledger is full of what still matters.
+func (t *transaction) applyAll(changes []*change) error {
+	for _, l := range []*ledger{t.spent, t.revoked} {
+		if err := l.sweep(t.now, sweepPerWrite*len(changes)); err != nil {
+			return err
+		}
+	}
+	written := false
+	for _, c := range changes {
+		// Nobody waits any more: what is not spent now can be used again.
+		if c.refusal = c.ctx.Err(); c.refusal != nil {
+			continue
+		}
+		var err error
+		if c.refusal, err = c.apply(t); err != nil {
+			return err
+		}
+		written = written || c.refusal == nil
+	}
+	if !written {
+		return errNothingToWrite // and no fsync for it: replays are cheap to refuse
+	}
+	return nil
+}
+
+func (t *transaction) use(key string, until instant) (refusal, err error) {
+	held, err := t.spent.get(key)
+	if err != nil {
+		return nil, err
+	}
+	if held.live(t.now) {
+		return gateway.ErrUsed, nil
+	}
+	swept, err := t.spent.swept()
+	if err != nil {
+		return nil, err
+	}
+	if refusal := checkUntil(until, t.now, swept); refusal != nil {
+		return refusal, nil
+	}
+	if held == nil && t.spent.full() {
+		return fmt.Errorf("spending a key: %w: it holds %d entries", ErrFull, t.spent.count()), nil
+	}
+	return nil, t.spent.put(key, held, record{until: until})
+}
+
+func (t *transaction) revoke(key string, rev revocation) (refusal, err error) {
+	held, err := t.revoked.get(key)
+	if err != nil {
+		return nil, err
+	}
+	if held.live(t.now) {
+		at, _, err := cutInstant(held.value)
+		if err != nil {
+			return nil, damaged("reading a revocation: %v", err)
+		}
+		rev = rev.and(revocation{at, held.until})
+	}
+	if !rev.until.after(t.now) {
+		return nil, nil
+	}
+	if held == nil && t.revoked.full() {
+		return fmt.Errorf("revoking: %w: it holds %d entries", ErrFull, t.revoked.count()), nil
+	}
+	return nil, t.revoked.put(key, held, record{rev.until, rev.at.bytes()})
+}
