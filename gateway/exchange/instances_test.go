@@ -1,0 +1,157 @@
+package exchange_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway/exchange"
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
+)
+
+func TestOneInstanceRotatesAndTheOtherFollows(t *testing.T) {
+	clock, store := verifiertest.NewClock(), newStore()
+	cfg := exchange.KeyRingConfig{Store: store, Now: clock.Now}
+	one, two := openRing(t, cfg), openRing(t, cfg)
+	_, old := sign(t, one)
+	if err := one.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next := one.Status().Next
+	if kids := published(t, two); !slices.Equal(kids, []string{old, next}) {
+		t.Errorf("after both rotated the other publishes %q, want %q and %q", kids, old, next)
+	}
+	clock.Advance(exchange.DefaultPublish)
+	for i, ring := range []*exchange.KeyRing{one, two} {
+		if _, kid := sign(t, ring); kid != next {
+			t.Errorf("instance %d signs with %q, want %q", i+1, kid, next)
+		}
+	}
+}
+
+// A ring that waited for its next regular look at storage would refuse good tokens for a minute.
+func TestAnUnknownKeyIsLookedUpAtOnce(t *testing.T) {
+	clock, store := verifiertest.NewClock(), newStore()
+	cfg := exchange.KeyRingConfig{Store: store, Now: clock.Now}
+	one, two := openRing(t, cfg), openRing(t, cfg)
+	if err := one.Rotate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(exchange.DefaultPublish)
+	token, _ := sign(t, one)
+
+	loads, _ := store.counts()
+	release := make(chan struct{})
+	store.set(func(s *memoryStore) { s.holdLoad = release })
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() { wantVerified(t, two, token) })
+	}
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	parsed, _ := verifier.Parse(token, 0)
+	_, err := two.VerifySignature(impatient, parsed)
+	wantCode(t, err, verifier.CodeKeyNotFound)
+	close(release)
+	wg.Wait()
+	if after, _ := store.counts(); after != loads+1 {
+		t.Errorf("storage was read %d times for 50 tokens with one unknown key, want once", after-loads)
+	}
+}
+
+func TestInventedKeysDoNotReadStorageForEach(t *testing.T) {
+	clock, store := verifiertest.NewClock(), newStore()
+	ring := openRing(t, exchange.KeyRingConfig{Store: store, Now: clock.Now})
+	issuer := verifiertest.NewIssuer(t)
+	invented := func() error {
+		kid := fmt.Sprint("invented at ", clock.Now())
+		return verify(t, ring, issuer.Sign(map[string]any{"kid": kid}, map[string]any{"iss": "somebody"}))
+	}
+	before, _ := store.counts()
+	for range 100 {
+		wantCode(t, invented(), verifier.CodeKeyNotFound)
+		clock.Advance(99 * time.Millisecond)
+	}
+	if after, _ := store.counts(); after != before+1 {
+		t.Errorf("100 invented keys within ten seconds read storage %d times, want once", after-before)
+	}
+	clock.Advance(time.Second)
+	wantCode(t, invented(), verifier.CodeKeyNotFound)
+	if after, _ := store.counts(); after != before+2 {
+		t.Errorf("after ten seconds storage was read %d times, want twice", after-before)
+	}
+}
+
+func TestAWithdrawnKeyVerifiesNothing(t *testing.T) {
+	clock, store := verifiertest.NewClock(), newStore()
+	ring := openRing(t, exchange.KeyRingConfig{Store: store, Now: clock.Now})
+	token, kid := sign(t, ring)
+	wantVerified(t, ring, token)
+
+	elsewhere := newStore()
+	openRing(t, exchange.KeyRingConfig{Store: elsewhere, Now: clock.Now})
+	store.set(func(s *memoryStore) { s.content = elsewhere.stored() })
+	refresh(t, ring)
+	wantCode(t, verify(t, ring, token), verifier.CodeKeyNotFound)
+	if ring.Holds(verifier.KeyID(kid)) {
+		t.Error("a key that left storage is still held")
+	}
+}
+
+func TestAnotherAlgorithmSignsAtOnce(t *testing.T) {
+	for i, from := range algorithms {
+		to := algorithms[(i+1)%len(algorithms)]
+		t.Run(from+" to "+to, func(t *testing.T) {
+			clock, store, told := verifiertest.NewClock(), newStore(), &reports{}
+			before := openRing(t, exchange.KeyRingConfig{Store: store, Algorithm: from, TokenLifetime: time.Hour, Now: clock.Now})
+			token, old := sign(t, before)
+			before.Close()
+
+			after := openRing(t, exchange.KeyRingConfig{
+				Store: store, Algorithm: to, TokenLifetime: time.Hour, Now: clock.Now, Rotated: told.add,
+			})
+			_, kid := sign(t, after)
+			if status := after.Status(); kid == old || status.Algorithm != to {
+				t.Errorf("signs with %q (%s), want a new key for %s", kid, status.Algorithm, to)
+			}
+			if kids, _ := told.take(); !slices.Equal(kids, []string{kid}) {
+				t.Errorf("reported %q, want %q", kids, kid)
+			}
+			wantVerified(t, after, token)
+			if kids := published(t, after); !slices.Contains(kids, old) {
+				t.Errorf("published %q, want %q among them", kids, old)
+			}
+			clock.Advance(3 * time.Hour)
+			wantCode(t, verify(t, after, token), verifier.CodeKeyNotFound)
+		})
+	}
+}
+
+// During a rolling change of the algorithm no instance may be left without a key,
+// nor may the two make keys against each other.
+func TestInstancesWithDifferentAlgorithmsGetAlong(t *testing.T) {
+	clock, store := verifiertest.NewClock(), newStore()
+	one := openRing(t, exchange.KeyRingConfig{Store: store, Algorithm: "ES256", Now: clock.Now})
+	two := openRing(t, exchange.KeyRingConfig{Store: store, Algorithm: "EdDSA", Now: clock.Now})
+	for range 5 * 60 {
+		clock.Advance(time.Minute)
+		refresh(t, one, two)
+		for _, pair := range [][2]*exchange.KeyRing{{one, two}, {two, one}} {
+			token, _ := sign(t, pair[0])
+			wantVerified(t, pair[1], token)
+		}
+	}
+	if kids := published(t, one); len(kids) != 2 {
+		t.Errorf("published %q, want one key of each", kids)
+	}
+	if _, saves := store.counts(); saves > 60 { // of 600 turns
+		t.Errorf("saved %d times in five hours", saves)
+	}
+}
