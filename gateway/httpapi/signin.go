@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+)
+
+// signedIn is what sign-in and refresh answer.
+type signedIn struct {
+	ExpiresAt   int64  `json:"expiresAt"` // seconds since the epoch
+	User        user   `json:"user"`
+	MinifiedJWT string `json:"minifiedJwt,omitempty"` // left out where the session travels in a cookie that scripts cannot read
+}
+
+// signIn exchanges the external JWT in the body, else in the configured cookie, for a session.
+func (a *API) signIn(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		JWT string `json:"jwt"`
+	}
+	err := readBody(w, r, &in)
+	if err == nil && in.JWT == "" {
+		in.JWT, err = a.cookie(r, a.options.ExternalCookie)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	if in.JWT == "" {
+		a.refuseExternal(w, r, &gateway.Refusal{Code: gateway.CodeTokenMissing, Err: errors.New("no external JWT, neither in the body's jwt nor in a cookie")})
+		return
+	}
+	s, err := a.env.SignIn(r.Context(), in.JWT)
+	if err != nil {
+		a.refuseExternal(w, r, err)
+		return
+	}
+	a.answerSession(w, s)
+}
+
+// refresh carries the session on. The body, if there is one, says nothing.
+func (a *API) refresh(w http.ResponseWriter, r *http.Request) {
+	s, err := a.session(r)
+	if err == nil {
+		s, err = a.env.Refresh(r.Context(), s)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	a.answerSession(w, s)
+}
+
+// revoke ends the session. Its cookie is cleared whatever the session was worth.
+func (a *API) revoke(w http.ResponseWriter, r *http.Request) {
+	s, err := a.session(r)
+	if gateway.CodeOf(err) != gateway.CodeCrossOrigin {
+		a.clearCookie(w)
+	}
+	if err == nil {
+		err = a.env.Revoke(r.Context(), s)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *API) answerSession(w http.ResponseWriter, s *gateway.Session) {
+	out := signedIn{ExpiresAt: s.Expiry.Unix(), User: userOf(a.env.ID(), s), MinifiedJWT: s.Token}
+	if a.options.SessionCookie != "" {
+		out.MinifiedJWT = ""
+		cookie := a.sessionCookie(s.Token)
+		cookie.Expires = s.Expiry
+		http.SetCookie(w, cookie)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, out)
+}
+
+func (a *API) clearCookie(w http.ResponseWriter) {
+	if a.options.SessionCookie != "" {
+		cookie := a.sessionCookie("")
+		cookie.MaxAge = -1
+		http.SetCookie(w, cookie)
+	}
+}
+
+func (a *API) sessionCookie(value string) *http.Cookie {
+	return SessionCookie(a.options.SessionCookie, value)
+}
+
+// SessionCookie is the cookie that carries a session: out of reach of scripts, of
+// plain HTTP, and of requests that another site causes.
+func SessionCookie(name, value string) *http.Cookie {
+	return &http.Cookie{
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		HttpOnly: true,
+		Secure:   true,
+		SameSite: http.SameSiteLaxMode,
+	}
+}
