@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// keepFresh is the goroutine of a RemoteKeySet, and the only one that fetches.
+// keepFresh is the goroutine of a RemoteKeySet, and the only one that fetches. Beside
+// it others load and save snapshots, so that a hanging storage delays nothing.
 func (s *RemoteKeySet) keepFresh() {
 	defer close(s.done)
-	s.restore()
+	defer s.storing.Wait()
+	s.storing.Go(s.restore)
 	failures := 0
 	for s.ctx.Err() == nil {
 		f := s.depart()
@@ -24,7 +26,13 @@ func (s *RemoteKeySet) keepFresh() {
 			failures++
 		}
 		s.land(f, interval, err)
-		s.report(err)
+		if err == nil {
+			s.restored.end()
+			s.storing.Go(s.save)
+		}
+		if err == nil || s.ctx.Err() == nil { // else it failed because the set was closed
+			s.report(err)
+		}
 		s.sleep(interval)
 	}
 }
@@ -41,15 +49,9 @@ func (s *RemoteKeySet) fetch() (fresh time.Duration, err error) {
 	return fresh, nil
 }
 
-// report keeps what was fetched, and tells how it went. Nobody waits for it any
-// more: a slow storage delays no request.
 func (s *RemoteKeySet) report(err error) {
-	if err != nil && s.ctx.Err() != nil {
-		return // it failed because the set was closed
-	}
-	if err == nil {
-		err = s.save()
-	}
+	s.reporting.Lock()
+	defer s.reporting.Unlock()
 	s.cfg.Refreshed(s.Status().Keys, err)
 }
 
@@ -86,7 +88,7 @@ func (s *RemoteKeySet) land(f *flight, next time.Duration, err error) {
 	s.running, s.lastErr, s.next = nil, err, s.cfg.Now().Add(next)
 	s.mu.Unlock()
 	f.err = err
-	close(f.done)
+	f.end()
 }
 
 // retryIn returns the wait after one more failure: doubling, up to MinRefresh, and
@@ -98,16 +100,16 @@ func (s *RemoteKeySet) retryIn(failures int) time.Duration {
 
 // restore serves the snapshot until the first fetch succeeds.
 func (s *RemoteKeySet) restore() {
-	defer close(s.restored.done)
+	defer s.restored.end()
 	if s.cfg.Snapshots == nil {
 		return
 	}
 	old, err := s.load()
 	if err != nil {
-		s.cfg.Refreshed(0, fmt.Errorf("loading key snapshot: %w", err))
+		s.report(fmt.Errorf("loading key snapshot: %w", err))
 		return
 	}
-	s.current.Store(old)
+	s.current.CompareAndSwap(nil, old)
 }
 
 // load returns nil where there is no snapshot of this issuer and URL.
@@ -135,12 +137,14 @@ func (s *RemoteKeySet) load() (*fetched, error) {
 	return &fetched{keys, at}, nil
 }
 
-// save keeps the set that was just fetched, also where the set is being closed: the
-// next start may need it.
-func (s *RemoteKeySet) save() error {
+// save keeps the newest set, also where the set is being closed: the next start may
+// need it.
+func (s *RemoteKeySet) save() {
 	if s.cfg.Snapshots == nil {
-		return nil
+		return
 	}
+	s.saving.Lock()
+	defer s.saving.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.cfg.Timeout)
 	defer cancel()
 	f := s.current.Load()
@@ -149,7 +153,6 @@ func (s *RemoteKeySet) save() error {
 		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, URL: s.cfg.URL, Fetched: f.at, Keys: keys})
 	}
 	if err != nil {
-		return fmt.Errorf("saving key snapshot: %w", err)
+		s.report(fmt.Errorf("saving key snapshot: %w", err))
 	}
-	return nil
 }

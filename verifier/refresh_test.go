@@ -347,15 +347,32 @@ type memory struct {
 	snapshot verifier.Snapshot
 	err      error
 	saved    int
+
+	takes time.Duration // both Load and Save
 }
 
-func (m *memory) Load(context.Context) (verifier.Snapshot, error) {
+func (m *memory) Load(ctx context.Context) (verifier.Snapshot, error) {
+	if err := m.work(ctx); err != nil {
+		return verifier.Snapshot{}, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.snapshot, m.err
 }
 
-func (m *memory) Save(_ context.Context, s verifier.Snapshot) error {
+func (m *memory) work(ctx context.Context) error {
+	select {
+	case <-time.After(m.takes):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *memory) Save(ctx context.Context, s verifier.Snapshot) error {
+	if err := m.work(ctx); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.snapshot = s
@@ -400,6 +417,71 @@ func TestRemoteSnapshotServesBeforeTheFirstFetch(t *testing.T) {
 		if took := time.Since(begun); took != 0 {
 			t.Errorf("waited %s for the first fetch", took)
 		}
+	})
+}
+
+// A reload closes the set just after it was fetched. The next start may need it.
+func TestRemoteSnapshotIsSavedThoughTheSetIsClosed(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		m := &memory{takes: time.Second}
+		cfg := o.config()
+		cfg.Snapshots = m
+		keys, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		synctest.Wait() // it is being saved
+		keys.Close()
+		if m.saved != 1 {
+			t.Errorf("saved %d times, want once", m.saved)
+		}
+	})
+}
+
+// A storage that hangs delays nothing: neither the first fetch nor the next.
+func TestRemoteSnapshotStoreThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.takes = time.Second
+		cfg := o.config()
+		cfg.Snapshots = &memory{takes: time.Hour}
+		_, v := start(t, cfg)
+		begun := time.Now()
+		verify(t, v, o.token(t), "")
+		o.rotate(t)
+		verify(t, v, o.token(t), "")
+		if took := time.Since(begun); took != 2*time.Second {
+			t.Errorf("two fetches of a second took %s", took)
+		}
+	})
+}
+
+// Where both hang, a caller waits no longer than Timeout.
+func TestRemoteEverythingHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.takes = time.Hour
+		cfg := o.config()
+		cfg.Snapshots = &memory{takes: time.Hour}
+		_, v := start(t, cfg)
+		begun := time.Now()
+		verify(t, v, o.token(t), verifier.CodeKeysUnavailable)
+		if took := time.Since(begun); took != 5*time.Second {
+			t.Errorf("waited %s, want the 5s of Timeout", took)
+		}
+	})
+}
+
+// A fetch overtakes the snapshot, which then must not take its place.
+func TestRemoteSnapshotThatComesTooLate(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = &memory{takes: time.Second, snapshot: verifier.Snapshot{
+			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now(), Keys: o.jwks,
+		}}
+		old := o.token(t)
+		o.rotate(t)
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		time.Sleep(2 * time.Second)
+		verify(t, v, o.token(t), "")
+		verify(t, v, old, verifier.CodeKeyNotFound)
 	})
 }
 

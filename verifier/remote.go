@@ -50,9 +50,9 @@ type RemoteConfig struct {
 	// Now is the clock by which the age of a set is told. Nil: [time.Now].
 	Now func() time.Time
 
-	// Refreshed is told of every attempt, from the set's own goroutine: how many
-	// usable keys the set has now, and what went wrong, if anything. It must not
-	// block, nor call Close. May be nil.
+	// Refreshed is told of every attempt, and of snapshots that could not be loaded or
+	// saved: how many usable keys the set has now, and what went wrong, if anything.
+	// Calls do not overlap. It must not block, nor call Close. May be nil.
 	Refreshed func(keys int, err error)
 }
 
@@ -96,12 +96,16 @@ type RemoteKeySet struct {
 	fetcher fetcher
 
 	current  atomic.Pointer[fetched] // nil until there is a set
-	restored *flight                 // ends when the snapshot was looked at
+	restored *flight                 // ends when the snapshot was looked at, or is not needed any more
 	wake     chan struct{}           // has room for one: a flight is queued
 
 	ctx    context.Context // ended by Close; fetches run under it
 	cancel context.CancelFunc
-	done   chan struct{} // closed when the goroutine has ended
+	done   chan struct{} // closed when all goroutines have ended
+
+	storing   sync.WaitGroup // the goroutines that load and save snapshots
+	saving    sync.Mutex     // held while a snapshot is saved
+	reporting sync.Mutex     // held while Refreshed is called
 
 	mu          sync.Mutex // guards all below
 	running     *flight    // the fetch under way
@@ -121,10 +125,13 @@ type fetched struct {
 // the loading of the snapshot.
 type flight struct {
 	done chan struct{} // closed when it has ended; err may be read then
+	once sync.Once     // closes done
 	err  error
 }
 
 func newFlight() *flight { return &flight{done: make(chan struct{})} }
+
+func (f *flight) end() { f.once.Do(func() { close(f.done) }) }
 
 func (f *flight) ended() bool {
 	select {
@@ -239,7 +246,7 @@ func (s *RemoteKeySet) wait(ctx context.Context, f *flight) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-s.done:
+	case <-s.ctx.Done():
 		return errors.New("key set is closed")
 	}
 }

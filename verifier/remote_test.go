@@ -422,8 +422,12 @@ func TestRemoteVerifiesTheCertificate(t *testing.T) {
 func TestRemoteCloseLeavesNoGoroutine(t *testing.T) {
 	issuer := verifiertest.NewIssuer(t)
 	token := issuer.Token(nil)
-	for range 20 {
-		keys, err := verifier.NewRemoteKeySet(verifier.RemoteConfig{URL: issuer.JWKSURL()})
+	for i := range 20 {
+		cfg := verifier.RemoteConfig{URL: issuer.JWKSURL()}
+		if i%2 == 0 {
+			cfg.Client = &http.Client{Transport: &http.Transport{}} // which would keep connections
+		}
+		keys, err := verifier.NewRemoteKeySet(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
