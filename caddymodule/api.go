@@ -1,0 +1,114 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
+)
+
+// api is an [API] once its config was accepted.
+type api struct {
+	served map[string]*endpoints // by the environment's id
+	logger *zap.Logger
+}
+
+// endpoints are those of one environment.
+type endpoints struct {
+	live *live
+	open func() (*httpapi.API, error)
+}
+
+// Provision finds the environments.
+func (a *API) Provision(ctx caddy.Context) error {
+	a.setDefaults()
+	if err := a.validate(); err != nil {
+		return fmt.Errorf("byoa_api: %w", err)
+	}
+	app, err := appOf(ctx)
+	if err != nil {
+		return fmt.Errorf("byoa_api: %w", err)
+	}
+	names := a.Environments
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	a.logger = ctx.Logger()
+	a.served = make(map[string]*endpoints, len(names))
+	for _, name := range names {
+		l, err := app.environment(name)
+		if err != nil {
+			return fmt.Errorf("byoa_api: %w", err)
+		}
+		e := &endpoints{live: l}
+		e.open = sync.OnceValues(func() (*httpapi.API, error) { return a.endpointsOf(l) })
+		a.served[l.config.ID] = e
+	}
+	return nil
+}
+
+func (a *API) endpointsOf(l *live) (*httpapi.API, error) {
+	env, err := l.gateway()
+	if err != nil {
+		return nil, fmt.Errorf("opening environment %s: %w", l.name, err)
+	}
+	return httpapi.New(env, httpapi.Options{
+		ExternalCookie: l.config.CookieName,
+		SessionCookie:  l.config.Session.Cookie,
+		CookieAllowed:  l.origins.check,
+		Refused: func(r *http.Request, err error) {
+			noteRefusal(r, httpapi.AnswerTo(err))
+			logFailure(a.logger, r, err)
+		},
+	}), nil
+}
+
+// ServeHTTP answers whatever is under the prefix and this product's, and leaves everything else alone.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	id, path, ours := a.cut(r.URL.Path)
+	if !ours {
+		return next.ServeHTTP(w, r)
+	}
+	if err := checkPath(r.URL, 0); err != nil {
+		return refuse(w, r, err, false, a.logger)
+	}
+	e, ok := a.served[id]
+	if !ok {
+		httpapi.NotFound(w, "no environment has this id here")
+		return nil
+	}
+	if e.live.cors.preflightEndpoint(w, r) {
+		return nil
+	}
+	w = e.live.cors.wrap(w, r)
+	handler, err := e.open()
+	if err != nil {
+		return refuse(w, r, err, false, a.logger)
+	}
+	relative := r.Clone(r.Context())
+	relative.URL.Path, relative.URL.RawPath = path, ""
+	handler.ServeHTTP(w, relative)
+	return nil
+}
+
+// cut splits <prefix>/sdk/<environment id>/<endpoint>.
+func (a *API) cut(path string) (id, endpoint string, ours bool) {
+	rest, ours := strings.CutPrefix(path, strings.TrimSuffix(a.Prefix, "/")+"/sdk/")
+	if !ours {
+		return "", "", false
+	}
+	id, endpoint, _ = strings.Cut(rest, "/")
+	return id, "/" + endpoint, true
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*API)(nil)
+	_ caddyhttp.MiddlewareHandler = (*API)(nil)
+)

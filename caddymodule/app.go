@@ -1,0 +1,144 @@
+package caddymodule
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// App holds the environments: whom each trusts, what it grants, and what has to
+// be remembered. The handlers `byoa`, `step_up` and `byoa_api` refer to them by name.
+type App struct {
+	// The environments by name. A name has 1 to 64 letters, digits, `_` and `-`.
+	Environments map[string]*Environment `json:"environments,omitempty"`
+
+	live   map[string]*live
+	lease  *lease
+	logger *zap.Logger
+	ctx    caddy.Context
+}
+
+// running is the app of the config that runs. The admin API reads it, and not the
+// app it was provisioned beside: that one's config may have been refused since.
+var running atomic.Pointer[App]
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "byoa",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision checks the config and prepares what can be prepared without touching
+// anything outside: a config is also provisioned only to be validated, beside a running one.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger, a.lease = ctx, ctx.Logger(), new(lease)
+	a.live = make(map[string]*live, len(a.Environments))
+	if err := loadEnvironments(a.Environments); err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
+	for _, name := range a.names() {
+		l, err := provisionEnvironment(ctx, name, a.Environments[name], a.lease)
+		if err != nil {
+			return fmt.Errorf("byoa: environment %s: %w", name, err)
+		}
+		for _, w := range a.Environments[name].warnings() {
+			a.logger.Warn(w, zap.String("environment", name))
+		}
+		a.live[name] = l
+	}
+	return nil
+}
+
+// Start opens stores, keys and key sets. One that cannot be opened refuses the config.
+func (a *App) Start() error {
+	for _, name := range a.names() {
+		if _, err := a.live[name].gateway(); err != nil {
+			return fmt.Errorf("byoa: environment %s: %w", name, err)
+		}
+	}
+	a.warnOfLogs()
+	running.Store(a)
+	return nil
+}
+
+// Stop withdraws the app from view. Requests that are under way finish with what it opened.
+func (a *App) Stop() error {
+	running.CompareAndSwap(a, nil)
+	return nil
+}
+
+// Cleanup lets go of what was opened. Caddy calls it also for a config that was refused half-way.
+func (a *App) Cleanup() error {
+	if a.lease == nil {
+		return nil
+	}
+	return a.lease.release()
+}
+
+// environment finds the one that a handler means: the named one, else the only one, else `default`.
+func (a *App) environment(name string) (*live, error) {
+	name, err := chooseEnvironment(a.names(), name)
+	if err != nil {
+		return nil, err
+	}
+	return a.live[name], nil
+}
+
+func (a *App) names() []string { return slices.Sorted(maps.Keys(a.Environments)) }
+
+// warnOfLogs says which servers log requests with their tokens in them.
+func (a *App) warnOfLogs() {
+	app, err := a.ctx.AppIfConfigured("http")
+	if err != nil {
+		return
+	}
+	for _, warning := range unguardedServers(a.ctx, app.(*caddyhttp.App)) {
+		a.logger.Warn(warning)
+	}
+}
+
+// appOf is the app that a handler's environments live in.
+func appOf(ctx caddy.Context) (*App, error) {
+	app, err := ctx.AppIfConfigured("byoa")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, errors.New("no environment is configured: add the global option byoa with an environment block")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+// logOf is for things that outlive one config.
+func logOf(environment string) *zap.Logger {
+	return caddy.Log().Named("byoa").With(zap.String("environment", environment))
+}
+
+// hashed is a name made of parts, each with its length, so that no two lists of parts share one.
+func hashed(parts ...string) string {
+	var b []byte
+	for _, p := range parts {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(p)))
+		b = append(b, p...)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,131 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// demo is the three things that run, and the tour through them.
+type demo struct {
+	servers []*http.Server // the login system and the API; the gateway is Caddy's
+	tour    tour
+}
+
+// startDemo returns when all three answer. What was started before an error is stopped again.
+func startDemo(ctx context.Context, o *demoOrder, data demoData) (_ *demo, err error) {
+	d := new(demo)
+	defer func() {
+		if err != nil {
+			d.stop()
+		}
+	}()
+	issuer, err := d.startLogin(ctx, o.loginPort)
+	if err != nil {
+		return nil, err
+	}
+	upstream, err := demoListen(ctx, o.upstreamPort, "upstream-port")
+	if err != nil {
+		return nil, err
+	}
+	d.serve(upstream, http.HandlerFunc(echo))
+	address, err := demoAddress(ctx, o.port)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.startGateway(demoAddresses{gateway: address, upstream: upstream.Addr().String(), issuer: issuer}, data)
+}
+
+// startLogin returns the issuer of the tokens, which is the URL of the login system.
+func (d *demo) startLogin(ctx context.Context, port int) (issuer string, err error) {
+	listener, err := demoListen(ctx, port, "login-port")
+	if err != nil {
+		return "", err
+	}
+	issuer = "http://" + listener.Addr().String()
+	login, err := newDemoLogin(issuer)
+	if err != nil {
+		_ = listener.Close()
+		return "", err
+	}
+	d.serve(listener, login.handler())
+	return issuer, nil
+}
+
+func (d *demo) startGateway(at demoAddresses, data demoData) error {
+	g, err := newDemoGateway(at, data)
+	if err != nil {
+		return err
+	}
+	if err := caddy.Run(g.config); err != nil {
+		return fmt.Errorf("starting the gateway: %w", err)
+	}
+	d.tour = tour{
+		api:       "http://" + at.gateway,
+		endpoints: "http://" + at.gateway + defaultPrefix + "/sdk/" + g.environmentID,
+		login:     at.issuer,
+	}
+	return nil
+}
+
+func (d *demo) serve(l net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	d.servers = append(d.servers, server)
+	go func() { _ = server.Serve(l) }() // it ends with Close
+}
+
+// stop ends the gateway first, so that nothing of it misses the others.
+func (d *demo) stop() {
+	_ = caddy.Stop()
+	for _, s := range d.servers {
+		_ = s.Close()
+	}
+}
+
+// introduce prints what runs where, and the tour.
+func (d *demo) introduce(w io.Writer, data demoData) error {
+	log := "Errors are shown here."
+	if data.log != "" {
+		log = "The log is " + data.log
+	}
+	_, err := fmt.Fprintf(w, `The gateway is at %s, in front of an API that echoes what it gets.
+The login system at %s is none: it gives anybody a token for any user.
+The config is Caddyfile.example. %s
+
+Copy these lines into another terminal.
+
+`, d.tour.api, d.tour.login, log)
+	if err != nil {
+		return err
+	}
+	if err := d.tour.print(w); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(w, "Ctrl-C ends the demo.")
+	return err
+}
+
+// demoListen opens a loopback port. The flag is for the error, which says how to change it.
+func demoListen(ctx context.Context, port int, flag string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("port %d cannot be used; choose another with --%s: %w", port, flag, err)
+	}
+	return l, nil
+}
+
+// demoAddress finds out whether the gateway can have the port. Caddy itself would
+// share it with another Caddy that has it, and half of the requests would go there.
+func demoAddress(ctx context.Context, port int) (string, error) {
+	l, err := demoListen(ctx, port, "port")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}

@@ -1,0 +1,147 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+)
+
+// gate is a [Gate] once its config was accepted.
+type gate struct {
+	live    *live
+	paths   pathClass
+	sources *sources
+	managed *managed
+	logger  *zap.Logger
+}
+
+// Provision checks the config and finds the environment.
+func (g *Gate) Provision(ctx caddy.Context) error {
+	g.setDefaults()
+	if err := g.validate(); err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
+	app, err := appOf(ctx)
+	if err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
+	if g.live, err = app.environment(g.Environment); err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
+	e := g.live.config
+	if err := g.validateWith(e); err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
+	if g.paths, err = parsePathClasses(g.AllowPath); err != nil {
+		return fmt.Errorf("byoa: allow_path: %w", err)
+	}
+	g.sources = newSources(e.Header, e.CookieName, e.Session.Cookie, g.AllowQuery)
+	g.managed = newManaged(g.managedNames()...)
+	g.logger = ctx.Logger()
+	hideFromLogs(hidden{headers: []string{g.TokenHeader.Name, g.ElevatedHeader}, query: []string{g.AllowQuery}})
+	if g.AllowQuery != "" {
+		return requireGuardedLogs(ctx, "byoa: allow_query")
+	}
+	return nil
+}
+
+func (g *Gate) managedNames() []string {
+	var names []string
+	for _, h := range g.managedHeaders() {
+		names = append(names, h.name)
+	}
+	return names
+}
+
+// needs is a [StepUp] once its config was accepted: what a request needs, by its method and path.
+type needs struct {
+	table  *routeTable // nil: every request needs the scopes
+	scopes verifier.Scopes
+	logger *zap.Logger
+}
+
+// Provision compiles the table.
+func (s *StepUp) Provision(ctx caddy.Context) error {
+	s.logger = ctx.Logger()
+	if err := s.validate(); err != nil {
+		return fmt.Errorf("step_up: %w", err)
+	}
+	if len(s.Scopes) > 0 {
+		var err error
+		s.scopes, err = scopesOf(s.Scopes)
+		return err
+	}
+	table, err := s.compileTable()
+	if err != nil {
+		return fmt.Errorf("step_up: %w", err)
+	}
+	s.table = table
+	return nil
+}
+
+// compileTable compiles the routes and what becomes of the rest.
+func (s *StepUp) compileTable() (*routeTable, error) {
+	routes := make([]route, 0, len(s.Routes))
+	for _, r := range s.Routes {
+		scopes, err := scopesOf(r.Scopes)
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, route{method: r.Method, pattern: r.Pattern, need: rule{deny: r.Deny, scopes: scopes}})
+	}
+	return newRouteTable(routes, rule{deny: s.Default != unmatchedSession})
+}
+
+// scopesOf is the set of these names; none of them is the empty set.
+func scopesOf(names []string) (verifier.Scopes, error) {
+	if len(names) == 0 {
+		return verifier.Scopes{}, nil
+	}
+	return verifier.ParseScopes(strings.Join(names, " "))
+}
+
+// of is what r needs. The path that decides is the one as it was rewritten so far.
+func (s *StepUp) of(r *http.Request) (need gateway.Need, deny bool) {
+	required := rule{scopes: s.scopes}
+	if s.table != nil {
+		required = s.table.lookup(r.Method, r.URL.EscapedPath())
+	}
+	return gateway.Need{Scopes: required.scopes, MaxAge: time.Duration(s.MaxAge), ACR: s.ACR}, required.deny
+}
+
+// An admission is what the gate decided about one request, for the handlers behind it.
+type admission struct {
+	gate      *Gate
+	session   *gateway.Session // nil: nobody's
+	proof     gateway.Proof
+	preflight bool // a browser's question, which carries no credential and is asked for none
+}
+
+type admissionKey struct{}
+
+// admissionOf is nil where no gate stands before this handler.
+func admissionOf(r *http.Request) *admission {
+	a, _ := r.Context().Value(admissionKey{}).(*admission)
+	return a
+}
+
+func (a *admission) on(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), admissionKey{}, a))
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Gate)(nil)
+	_ caddy.Provisioner           = (*StepUp)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Gate)(nil)
+	_ caddyhttp.MiddlewareHandler = (*StepUp)(nil)
+)

@@ -1,0 +1,179 @@
+package caddymodule
+
+import (
+	"github.com/caddyserver/caddy/v2"
+)
+
+// Gate is an HTTP handler that lets a request on if it brings a token of the
+// environment: it verifies the external JWT, exchanges it for a session token, and
+// hands the upstream that one, and nothing that a client could have forged.
+type Gate struct {
+	// The environment whose tokens open the gate. Default: the only one there is,
+	// or the one named `default`.
+	Environment string `json:"environment,omitempty"`
+
+	// Whether a request without a token goes on, as nobody's. A bad token in a
+	// header is still refused. Default: false.
+	Optional bool `json:"optional,omitempty"`
+
+	// The header in which the upstream gets the session token, or the elevated
+	// token where step-up was met. Default: `Authorization`, scheme `Bearer`.
+	TokenHeader TokenHeader `json:"token_header,omitzero"`
+
+	// A header of its own for the elevated token; the session token then stays
+	// in `token_header`. Default: none.
+	ElevatedHeader string `json:"elevated_header,omitempty"`
+
+	// Headers that the upstream gets from claims. They are always removed from
+	// the request of the client, whether the claim is there or not.
+	ClaimHeaders []ClaimHeader `json:"claim_headers,omitempty"`
+
+	// Whether the external JWT is also passed on, where it was found. Default:
+	// false, it is removed from header, cookie and query.
+	KeepExternal bool `json:"keep_external,omitempty"`
+
+	// A query parameter that may carry the external JWT, for clients that cannot set
+	// headers (WebSocket, EventSource). It is removed from the URI before the upstream
+	// sees it; use `format byoa` for the logs, which hold the request as it came.
+	AllowQuery string `json:"allow_query,omitempty"`
+
+	// Classes of ambiguous paths to let through: `encoded_slash`, `double_encoding`,
+	// `dot_segment`, `empty_segment`, `semicolon`, `backslash`, `trailing_dot`.
+	// Allow one only if the upstream reads such paths as this server does.
+	AllowPath []string `json:"allow_path,omitempty"`
+
+	// How long a WebSocket or an event stream may last: with `token` until its session expires or
+	// is revoked, with `unlimited` as long as it likes. Default: `token`.
+	StreamLifetime string `json:"stream_lifetime,omitempty"`
+
+	// Whether refusals are left to the error routes (`handle_errors`) instead of
+	// being written as JSON. The code is in `{http.error.byoa.code}`. Default: false.
+	PassErrors bool `json:"pass_errors,omitempty"`
+
+	gate
+}
+
+// TokenHeader names a header that carries a token.
+type TokenHeader struct {
+	// The name of the header. Default: `Authorization`.
+	Name string `json:"name,omitempty"`
+
+	// What stands before the token. Default: `Bearer` in `Authorization`, nothing in any other header.
+	Scheme string `json:"scheme,omitempty"`
+}
+
+// ClaimHeader is a header made of a claim.
+type ClaimHeader struct {
+	// The name of the header.
+	Name string `json:"name,omitempty"`
+
+	// The claim of the external JWT, dots reaching inside objects; or `user_id`,
+	// `external_id` or `session`. The header is set only if the claim is there and fit for a header.
+	Claim string `json:"claim,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (Gate) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.byoa",
+		New: func() caddy.Module { return new(Gate) },
+	}
+}
+
+// StepUp is an HTTP handler that lets a request on if its user was given the
+// scopes that the route needs: by an elevated token, or by an assertion that comes
+// with the request. It stands behind a `byoa` handler and refuses everything without one.
+//
+// It has two forms, of which a handler has exactly one: a table (`routes`, `default`), which
+// says for each route what it needs, or `scopes`, which every request needs that comes here.
+type StepUp struct {
+	// The table. The most specific pattern that matches decides.
+	Routes []StepUpRoute `json:"routes,omitempty"`
+
+	// What becomes of a request that no pattern matches: `deny` refuses it,
+	// `session` lets it on with a session alone. Default: `deny`.
+	Default string `json:"default,omitempty"`
+
+	// An OpenAPI 3 document that adds a route for each of its operations.
+	OpenAPI string `json:"openapi,omitempty"`
+
+	// The scopes that every request needs that comes to this handler.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// How old the login may be: `auth_time` of the external JWT (RFC 9470). Default: of any age.
+	MaxAge caddy.Duration `json:"max_age,omitempty"`
+
+	// The authentication contexts of which the login must have one: `acr` of the
+	// external JWT (RFC 9470). Default: any.
+	ACR []string `json:"acr,omitempty"`
+
+	// Whether to log and count what would be refused, and refuse nothing. Tokens are
+	// checked and used up as usual. Default: false.
+	ReportOnly bool `json:"report_only,omitempty"`
+
+	needs
+}
+
+// StepUpRoute says what one route needs: scopes, only a session, or that nobody passes.
+type StepUpRoute struct {
+	// The request method. Default: any.
+	Method string `json:"method,omitempty"`
+
+	// A path pattern of Go's net/http.ServeMux, without host: `/wallets/{id}/export`,
+	// `/files/{path...}`, `/exact/{$}`. Letter case and one trailing slash do not matter.
+	Pattern string `json:"pattern,omitempty"`
+
+	// The scopes that are needed, all of them.
+	Scopes []string `json:"scopes,omitempty"`
+
+	// Whether the route is refused to everybody.
+	Deny bool `json:"deny,omitempty"`
+
+	// Whether a session is enough.
+	Session bool `json:"session,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (StepUp) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.step_up",
+		New: func() caddy.Module { return new(StepUp) },
+	}
+}
+
+// API is an HTTP handler that serves the endpoints at which clients sign in, exchange
+// assertions, refresh and revoke. A request for any other path falls through to the next handler.
+type API struct {
+	// The path under which the endpoints are served. Default: `/api/v0`.
+	Prefix string `json:"prefix,omitempty"`
+
+	// The environments that are served; others are unknown here. Default: the only one there
+	// is, or the one named `default`.
+	Environments []string `json:"environments,omitempty"`
+
+	// Whether anybody may ask what is wrong with a token (`externalJwt/check`). The answer spends
+	// nothing and fetches nothing. Default: false, only through the admin API.
+	CheckPublic bool `json:"check_public,omitempty"`
+
+	// Who may introspect and revoke tokens (RFC 7662, RFC 7009).
+	OAuthClients []OAuthClient `json:"oauth_clients,omitempty"`
+
+	api
+}
+
+// OAuthClient is a client of the OAuth endpoints.
+type OAuthClient struct {
+	// The client's identifier.
+	ID string `json:"id,omitempty"`
+
+	// The client's secret. Placeholders such as `{env.SECRET}` are resolved when the config is loaded.
+	Secret string `json:"secret,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (API) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.byoa_api",
+		New: func() caddy.Module { return new(API) },
+	}
+}

@@ -1,0 +1,137 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+)
+
+// longestHeader is the longest claim that is made a header: upstreams refuse the whole
+// request for the sake of a longer one.
+const longestHeader = 4 << 10
+
+// inject sets what the upstream gets to know: the tokens, the claims, and for later
+// handlers of this server the placeholders. Nothing of it can come from the client, whose
+// headers of these names are gone by now.
+func (g *Gate) inject(r *http.Request, a *admission) {
+	if a.session == nil {
+		return
+	}
+	token := a.session.Token
+	if el := a.proof.Granted; el != nil && g.ElevatedHeader != "" {
+		r.Header.Set(g.ElevatedHeader, el.Token)
+	} else if el != nil {
+		token = el.Token
+	}
+	r.Header.Set(g.TokenHeader.Name, strings.TrimPrefix(g.TokenHeader.Scheme+" "+token, " "))
+	for _, h := range g.ClaimHeaders {
+		if value, ok := headerValue(sessionValue(a.session, h.Claim)); ok {
+			r.Header.Set(h.Name, value)
+		}
+	}
+	setPlaceholders(r, a)
+}
+
+// withdraw takes back what inject set.
+func (g *Gate) withdraw(r *http.Request) {
+	for _, name := range g.managedNames() {
+		r.Header.Del(name)
+	}
+}
+
+// sessionValue is a property of the session by one of its three names, or else a claim of the external JWT.
+func sessionValue(s *gateway.Session, name string) any {
+	switch name {
+	case "user_id":
+		return s.UserID
+	case "external_id":
+		return s.ExternalID()
+	case "session":
+		return s.ID
+	default:
+		value, _ := s.External.Get(name)
+		return value
+	}
+}
+
+// headerValue says how a claim stands in a header, if it can: a string of visible
+// ASCII and inner spaces, a number, or a boolean.
+func headerValue(value any) (string, bool) {
+	switch v := value.(type) {
+	case string:
+		return v, v != "" && len(v) <= longestHeader && strings.TrimSpace(v) == v && isVisible(v)
+	case json.Number:
+		return v.String(), len(v) <= longestHeader
+	case bool:
+		return strconv.FormatBool(v), true
+	default:
+		return "", false
+	}
+}
+
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// setPlaceholders tells later handlers, and the access log, who this is.
+func setPlaceholders(r *http.Request, a *admission) {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	s := a.session
+	if el := a.proof.Granted; el != nil {
+		repl.Set("http.auth.user.scope", el.Scopes.String())
+		return // the rest was said before
+	}
+	repl.Set("http.auth.user.id", s.UserID)
+	repl.Set("http.auth.user.external_id", s.ExternalID())
+	repl.Set("http.auth.user.session", s.ID)
+	repl.Set("http.auth.user.email", s.Email)
+	repl.Set("http.auth.user.scope", "")
+	repl.Map(func(key string) (any, bool) {
+		name, ok := strings.CutPrefix(key, "byoa.claims.")
+		if !ok {
+			return nil, false
+		}
+		value, ok := s.External.Get(name)
+		return value, ok
+	})
+}
+
+// forgetQuery takes a parameter out of wherever else Caddy keeps the URI of a
+// request: error routes and CGI are given the original one.
+func forgetQuery(r *http.Request, param string) {
+	r.RequestURI = r.URL.RequestURI()
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
+		dropQuery(original.URL, param)
+	}
+}
+
+// expiryOf is when a stream of this session ends: with the token that the client brought.
+func expiryOf(s *gateway.Session) time.Time {
+	if s.Presented {
+		return s.Expiry
+	}
+	return s.External.Expiry
+}
+
+// standing says, for as long as a stream is open, whether its session was not revoked.
+func (g *Gate) standing(s *gateway.Session) func() bool {
+	return func() bool {
+		env, err := g.live.gateway()
+		return err == nil && env.Standing(s) == nil
+	}
+}

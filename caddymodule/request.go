@@ -1,0 +1,204 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
+)
+
+// ServeHTTP lets a request on if it brings a token of the environment.
+//
+// Whatever the outcome, nothing of what the gateway itself may set reaches anybody
+// behind it in the words of the client: it is taken away before anything is decided.
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if earlier := admissionOf(r); earlier != nil {
+		return g.serveAgain(w, r, earlier, next)
+	}
+	if g.live.cors.preflightRoute(w, r) {
+		return nil
+	}
+	w = g.live.cors.wrap(w, r)
+
+	brought, proof, err := g.take(r)
+	g.strip(r)
+	a := &admission{gate: g, proof: proof, preflight: isPreflight(r)}
+	if err == nil && !a.preflight {
+		a.session, err = g.authenticate(r, brought)
+	}
+	g.removeCredentials(r, brought, a.session)
+	if err != nil {
+		return refuse(w, r, err, g.PassErrors, g.logger)
+	}
+
+	g.clearLeftover(w, r, brought, a.session)
+	r = a.on(r)
+	if g.StreamLifetime == streamToken && a.session != nil {
+		guarded, request, done := newStream(w, r, expiryOf(a.session), g.standing(a.session))
+		defer done()
+		w, r = guarded, request
+	}
+	g.inject(r, a)
+	if err = next.ServeHTTP(w, r); err != nil {
+		g.withdraw(r) // error routes get this request: they are not the upstream
+	}
+	return err
+}
+
+// ServeHTTP lets a request on if its user was given what the route needs.
+func (s *StepUp) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	a := admissionOf(r)
+	if a == nil {
+		return refuse(w, r, errNoGate, false, s.logger)
+	}
+	if a.preflight {
+		return next.ServeHTTP(w, r)
+	}
+	el, err := s.decide(r, a)
+	if err != nil {
+		if !s.ReportOnly {
+			return refuse(w, r, err, a.gate.PassErrors, s.logger)
+		}
+		s.report(r, a, err)
+	}
+	if el != nil {
+		a.proof.Granted = el
+		a.gate.inject(r, a)
+	}
+	return next.ServeHTTP(w, r)
+}
+
+var errNoGate = errors.New("a step_up handler has no byoa handler before it, so nobody is known to have signed in: put byoa on the same route")
+
+// take reads what the request brought, if its path leaves no doubt what it asks for.
+func (g *Gate) take(r *http.Request) (credential, gateway.Proof, error) {
+	if err := checkPath(r.URL, g.paths); err != nil {
+		return credential{}, gateway.Proof{}, err
+	}
+	brought, err := g.sources.take(r)
+	if err != nil {
+		return credential{}, gateway.Proof{}, err
+	}
+	if brought.place.isCookie() {
+		if err := g.live.origins.check(r); err != nil {
+			return credential{}, gateway.Proof{}, err
+		}
+	}
+	proof, err := takeProof(r.Header)
+	return brought, proof, err
+}
+
+// strip takes away every header that the gateway may set, in any spelling, the proofs,
+// and whatever would make a proxy drop what the gateway sets.
+func (g *Gate) strip(r *http.Request) {
+	g.managed.strip(r.Header)
+	g.managed.stripTrailers(r)
+	cleanConnection(r.Header)
+}
+
+// authenticate says whose request this is. Where the gate is optional, a missing token
+// and one that is no good, unless it came in a header, make it nobody's.
+func (g *Gate) authenticate(r *http.Request, brought credential) (*gateway.Session, error) {
+	env, err := g.live.gateway()
+	if err != nil {
+		return nil, fmt.Errorf("opening environment %s: %w", g.live.name, err)
+	}
+	if brought.token == "" {
+		if g.Optional {
+			return nil, nil
+		}
+		if err := env.Enabled(); err != nil {
+			return nil, err
+		}
+		return nil, errTokenMissing
+	}
+	s, err := env.Authenticate(r.Context(), brought.token)
+	if err != nil && g.Optional && brought.place != inHeader && httpapi.AnswerTo(err).Status == http.StatusUnauthorized {
+		return nil, nil
+	}
+	return s, err
+}
+
+var errTokenMissing = &gateway.Refusal{
+	Code: gateway.CodeTokenMissing,
+	Err:  errors.New("no token: sign in, and send the token with the request"),
+}
+
+// removeCredentials takes every credential out of the request, but for a verified
+// external JWT that is to be passed on.
+func (g *Gate) removeCredentials(r *http.Request, brought credential, s *gateway.Session) {
+	keep := nowhere
+	if g.KeepExternal && s != nil && !s.Presented {
+		keep = brought.place
+	}
+	g.sources.remove(r, keep)
+	if g.AllowQuery != "" && keep != inQuery {
+		forgetQuery(r, g.AllowQuery)
+	}
+}
+
+// clearLeftover clears the session cookie where the external cookie decided and says
+// that somebody else is here now.
+func (g *Gate) clearLeftover(w http.ResponseWriter, r *http.Request, brought credential, s *gateway.Session) {
+	if brought.session == "" || s == nil {
+		return
+	}
+	env, err := g.live.gateway()
+	if err != nil {
+		return
+	}
+	if old, err := env.Authenticate(r.Context(), brought.session); err != nil || old.UserID != s.UserID {
+		cookie := httpapi.SessionCookie(g.live.config.Session.Cookie, "")
+		cookie.MaxAge = -1
+		http.SetCookie(w, cookie)
+	}
+}
+
+// decide holds the request against what its route needs.
+func (s *StepUp) decide(r *http.Request, a *admission) (*gateway.Elevated, error) {
+	if a.session == nil {
+		return nil, errTokenMissing
+	}
+	if err := checkPath(r.URL, a.gate.paths); err != nil { // it may have been rewritten behind the gate
+		return nil, err
+	}
+	need, deny := s.of(r)
+	if deny {
+		return nil, &gateway.Refusal{Code: gateway.CodeRouteDenied, Err: errors.New("this route is open to nobody")}
+	}
+	env, err := a.gate.live.gateway()
+	if err != nil {
+		return nil, fmt.Errorf("opening environment %s: %w", a.gate.live.name, err)
+	}
+	return env.StepUp(r.Context(), a.session, a.proof, need)
+}
+
+// report says what would have been refused.
+func (s *StepUp) report(r *http.Request, a *admission, err error) {
+	answer := httpapi.AnswerTo(err)
+	fields := []zap.Field{
+		zap.String("code", string(answer.Code)),
+		zap.String("method", r.Method),
+		zap.String("path", r.URL.Path),
+		zap.String("why", err.Error()),
+	}
+	if a.session != nil {
+		fields = append(fields, zap.String("user", a.session.UserID), zap.String("session", a.session.ID))
+	}
+	s.logger.Info("would have refused this request, but for report_only", fields...)
+}
+
+// serveAgain is a second gate before one request: of the same environment it has
+// nothing to add, of another it would have to take back what the first one set.
+func (g *Gate) serveAgain(w http.ResponseWriter, r *http.Request, earlier *admission, next caddyhttp.Handler) error {
+	if earlier.gate.live == g.live {
+		return next.ServeHTTP(w, r)
+	}
+	err := fmt.Errorf("two byoa handlers of different environments, %s and %s, are before one route", earlier.gate.live.name, g.live.name)
+	return refuse(w, r, err, earlier.gate.PassErrors, g.logger)
+}
