@@ -97,8 +97,10 @@ func TestEnvironmentMistakes(t *testing.T) {
 		{"provider is null", `{"providers": [null]}`, `{"providers": []}`, "providers[0]: is null"},
 		{"provider without issuer", `{"providers": [{"jwks_file": "k"}]}`, `{"providers": [{"issuer": "b", "jwks_file": "k"}]}`, "providers[0]: issuer: missing"},
 		{"provider without keys", `{"providers": [{"issuer": "b"}]}`, `{"providers": [{"issuer": "b", "jwks_file": "k"}]}`, "provider b: jwks_url: missing"},
-		{"provider with the first one's issuer", `{"providers": [{"issuer": "https://auth.example.com", "jwks_file": "k"}]}`,
-			`{"providers": [{"issuer": "https://auth.example.com/", "jwks_file": "k"}]}`, "provider https://auth.example.com: two providers have this issuer"},
+		{
+			"provider with the first one's issuer", `{"providers": [{"issuer": "https://auth.example.com", "jwks_file": "k"}]}`,
+			`{"providers": [{"issuer": "https://auth.example.com/", "jwks_file": "k"}]}`, "provider https://auth.example.com: two providers have this issuer",
+		},
 		{"cookie name", `{"cookie_name": "a;b"}`, `{"cookie_name": "a.b"}`, "cookie_name: ';' cannot stand"},
 		{"session cookie", `{"session": {"cookie": "a b"}}`, `{"session": {"cookie": "__Host-byoa"}}`, "session: cookie: ' ' cannot stand"},
 		{"one cookie for both", `{"cookie_name": "a", "session": {"cookie": "a"}}`, `{"cookie_name": "a", "session": {"cookie": "b"}}`, "session: cookie: must differ"},
@@ -135,10 +137,14 @@ func TestEnvironmentMistakes(t *testing.T) {
 		{"assertion audience from an empty variable", `{"assertion": {"audience": "{env.BYOA_EMPTY}"}}`, `{"assertion": {"audience": "{env.BYOA_VALUE}"}}`, "assertion: audience: evaluated placeholder"},
 		{"tls_ca from an empty variable", `{"tls_ca": "{env.BYOA_EMPTY}"}`, `{"tls_ca": "{env.BYOA_VALUE}"}`, "tls_ca: evaluated placeholder"},
 		{"cors from an empty variable", `{"cors": ["{env.BYOA_EMPTY}"]}`, `{"cors": ["{env.BYOA_VALUE}"]}`, "cors: evaluated placeholder"},
-		{"second provider from an empty variable", `{"providers": [{"issuer": "b", "jwks_file": "{env.BYOA_EMPTY}"}]}`,
-			`{"providers": [{"issuer": "b", "jwks_file": "{env.BYOA_VALUE}"}]}`, "providers[0]: jwks_file: evaluated placeholder"},
-		{"two providers with one issuer behind placeholders", `{"issuer": "{env.BYOA_VALUE}", "providers": [{"issuer": "https://api.example.com", "jwks_file": "k"}]}`,
-			`{"issuer": "{env.BYOA_VALUE}", "providers": [{"issuer": "https://other.example.com", "jwks_file": "k"}]}`, "provider https://api.example.com: two providers have this issuer"},
+		{
+			"second provider from an empty variable", `{"providers": [{"issuer": "b", "jwks_file": "{env.BYOA_EMPTY}"}]}`,
+			`{"providers": [{"issuer": "b", "jwks_file": "{env.BYOA_VALUE}"}]}`, "providers[0]: jwks_file: evaluated placeholder",
+		},
+		{
+			"two providers with one issuer behind placeholders", `{"issuer": "{env.BYOA_VALUE}", "providers": [{"issuer": "https://api.example.com", "jwks_file": "k"}]}`,
+			`{"issuer": "{env.BYOA_VALUE}", "providers": [{"issuer": "https://other.example.com", "jwks_file": "k"}]}`, "provider https://api.example.com: two providers have this issuer",
+		},
 	} {
 		t.Run(m.name, m.run)
 	}

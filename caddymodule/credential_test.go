@@ -47,13 +47,19 @@ func TestCredentialIsTakenFromTheFirstPlaceThatHasOne(t *testing.T) {
 		{name: "query", request: "?x=1&token=a", want: credential{token: "a", place: inQuery}},
 		{name: "query, encoded name", request: "?to%6Ben=a%2eb", want: credential{token: "a.b", place: inQuery}},
 
-		{name: "header before cookies and query", request: "Authorization: Bearer a\nCookie: jwt=b; __Host-s=c\n?token=d",
-			want: credential{token: "a", place: inHeader}},
+		{
+			name: "header before cookies and query", request: "Authorization: Bearer a\nCookie: jwt=b; __Host-s=c\n?token=d",
+			want: credential{token: "a", place: inHeader},
+		},
 		{name: "cookie before query", request: "Cookie: __Host-s=c\n?token=d", want: credential{token: "c", place: inSessionCookie}},
-		{name: "external cookie before session cookie", request: "Cookie: __Host-s=s; jwt=a",
-			want: credential{token: "a", place: inExternalCookie, session: "s"}},
-		{name: "twice in places that do not decide", request: "Authorization: Bearer a\nCookie: jwt=b; jwt=c\n?token=d&token=e",
-			want: credential{token: "a", place: inHeader}},
+		{
+			name: "external cookie before session cookie", request: "Cookie: __Host-s=s; jwt=a",
+			want: credential{token: "a", place: inExternalCookie, session: "s"},
+		},
+		{
+			name: "twice in places that do not decide", request: "Authorization: Bearer a\nCookie: jwt=b; jwt=c\n?token=d&token=e",
+			want: credential{token: "a", place: inHeader},
+		},
 
 		{name: "another scheme", request: "Authorization: Basic YTpi"},
 		{name: "another scheme beside a cookie", request: "Authorization: Basic YTpi\nCookie: jwt=a", want: credential{token: "a", place: inExternalCookie}},

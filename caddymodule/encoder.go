@@ -86,7 +86,8 @@ func (e *LogEncoder) ConfigureDefaultFormat(wo caddy.WriterOpener) error {
 func (e *LogEncoder) wrapDefault(enc interface {
 	zapcore.Encoder
 	caddy.Provisioner
-}) error {
+},
+) error {
 	if err := enc.Provision(e.ctx); err != nil {
 		return fmt.Errorf("provisioning the default encoder of format byoa: %w", err)
 	}

@@ -67,8 +67,10 @@ func TestFoldingOfTheRequestPathAgreesWithThatOfTheConfig(t *testing.T) {
 
 func TestStrippingNothingAllocatesNothing(t *testing.T) {
 	m := newManaged("Authorization", "X-User-Email")
-	h := http.Header{"Accept": {"*/*"}, "User-Agent": {"x"}, "X-Other-Header": {"y"}, "Connection": {"keep-alive, Upgrade"},
-		"Cookie": {"a=1; b=2"}}
+	h := http.Header{
+		"Accept": {"*/*"}, "User-Agent": {"x"}, "X-Other-Header": {"y"}, "Connection": {"keep-alive, Upgrade"},
+		"Cookie": {"a=1; b=2"},
+	}
 	got := testing.AllocsPerRun(100, func() {
 		m.strip(h)
 		cleanConnection(h)

@@ -329,7 +329,7 @@ func writeSegment(b *strings.Builder, segment string) {
 		case r == '/':
 			writeEscaped(b, slash)
 		case isUnreserved(r):
-			b.WriteByte(byte(foldRune(r)))
+			b.WriteRune(foldRune(r))
 		case r == utf8.RuneError && size == 1:
 			writeEscaped(b, segment[0])
 		default:

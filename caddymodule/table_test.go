@@ -237,9 +237,16 @@ func TestPathThatMatchesOnlyWhenReadOtherwiseIsLeftToTheDefault(t *testing.T) {
 func TestRedirectOrMethodNotAllowedIsNoMatch(t *testing.T) {
 	table := tableOf(t, "deny", "GET /a -\nGET /tree/{x...} -\nPOST /b/ -")
 	for _, c := range []lookupCase{
-		{"GET /a", "-"}, {"POST /a", "deny"}, {"TRACE /a", "deny"}, {"GETX /a", "deny"},
-		{"GET /tree/x", "-"}, {"POST /tree", "deny"}, {"CONNECT /tree", "deny"},
-		{"GET /b", "deny"}, {"POST /b", "-"}, {"GET /c", "deny"},
+		{"GET /a", "-"},
+		{"POST /a", "deny"},
+		{"TRACE /a", "deny"},
+		{"GETX /a", "deny"},
+		{"GET /tree/x", "-"},
+		{"POST /tree", "deny"},
+		{"CONNECT /tree", "deny"},
+		{"GET /b", "deny"},
+		{"POST /b", "-"},
+		{"GET /c", "deny"},
 	} {
 		c.run(t, table)
 	}
@@ -289,10 +296,32 @@ func TestConflictingPatternsAreAnErrorThatNamesBoth(t *testing.T) {
 
 func TestMalformedPatternIsAnErrorThatNamesIt(t *testing.T) {
 	for _, r := range []route{
-		{pattern: ""}, {pattern: "a"}, {pattern: "example.com/a"}, {pattern: "/a//b"}, {pattern: "//"}, {pattern: "/a/../b"}, {pattern: "/./a"},
-		{pattern: "/%2e%2e/a"}, {pattern: "/a{b}"}, {pattern: "/{a}b"}, {pattern: "/{}"}, {pattern: "/{...}"}, {pattern: "/{a"}, {pattern: "/a}"},
-		{pattern: "/{{a}}"}, {pattern: "/{$}/a"}, {pattern: "/{a...}/b"}, {pattern: "/a/{b...}/"}, {pattern: "/%zz"}, {pattern: "/a b"},
-		{pattern: "/a?b"}, {pattern: "/a#b"}, {pattern: "/a\x00"}, {method: "GET POST", pattern: "/a"}, {method: "*", pattern: "/a"}, {method: "GÉT", pattern: "/a"},
+		{pattern: ""},
+		{pattern: "a"},
+		{pattern: "example.com/a"},
+		{pattern: "/a//b"},
+		{pattern: "//"},
+		{pattern: "/a/../b"},
+		{pattern: "/./a"},
+		{pattern: "/%2e%2e/a"},
+		{pattern: "/a{b}"},
+		{pattern: "/{a}b"},
+		{pattern: "/{}"},
+		{pattern: "/{...}"},
+		{pattern: "/{a"},
+		{pattern: "/a}"},
+		{pattern: "/{{a}}"},
+		{pattern: "/{$}/a"},
+		{pattern: "/{a...}/b"},
+		{pattern: "/a/{b...}/"},
+		{pattern: "/%zz"},
+		{pattern: "/a b"},
+		{pattern: "/a?b"},
+		{pattern: "/a#b"},
+		{pattern: "/a\x00"},
+		{method: "GET POST", pattern: "/a"},
+		{method: "*", pattern: "/a"},
+		{method: "GÉT", pattern: "/a"},
 	} {
 		_, err := newRouteTable([]route{{pattern: "/fine"}, r}, rule{})
 		if err == nil || !strings.Contains(err.Error(), "pattern ") {

@@ -130,26 +130,26 @@ func (e *Environment) Elevate(ctx context.Context, s *Session, assertion string)
 func (e *Environment) elevate(ctx context.Context, s *Session, assertion string, n Need) (*Elevated, error) {
 	a, err := e.assertionFor(ctx, s, assertion)
 	if err != nil {
-		return nil, e.elevated(ctx, s, a, nil, err)
+		return nil, e.elevated(ctx, s, a, err)
 	}
 	if !a.Scopes.HasAll(n.Scopes) {
 		err := n.refuse(CodeStepUpRequired, "the assertion lacks scope %q", n.Scopes.Without(a.Scopes))
-		return nil, e.elevated(ctx, s, a, nil, err)
+		return nil, e.elevated(ctx, s, a, err)
 	}
 	replayed := &Refusal{Code: CodeReplayed, Err: errors.New("the assertion's jti was used before: sign a new one")}
 	key := storeKey("assertion", e.cfg.ID, s.External.Issuer, a.ID)
 	if err := e.spend(ctx, key, a.Expiry, replayed); err != nil {
-		return nil, e.elevated(ctx, s, a, nil, err)
+		return nil, e.elevated(ctx, s, a, err)
 	}
 	el, err := e.cfg.Exchanger.Elevate(ctx, s, assertion, e.grant(s, a.Scopes))
 	if err != nil {
 		err = exchangeFailed(err)
 	}
-	return el, e.elevated(ctx, s, a, el, err)
+	return el, e.elevated(ctx, s, a, err)
 }
 
 // elevated tells the observer how an exchange of an assertion ended, and returns err.
-func (e *Environment) elevated(ctx context.Context, s *Session, a *verifier.Assertion, el *Elevated, err error) error {
+func (e *Environment) elevated(ctx context.Context, s *Session, a *verifier.Assertion, err error) error {
 	ev := Event{Kind: EventElevate, Session: s, Err: err}
 	if a != nil {
 		ev.JTI, ev.Scopes = a.ID, a.Scopes

@@ -73,43 +73,59 @@ func TestElevatedTokenThatDoesNotServe(t *testing.T) {
 		want    verifier.Code
 	}{
 		{name: "control"},
-		{name: "nothing brought", want: gateway.CodeStepUpRequired,
+		{
+			name: "nothing brought", want: gateway.CodeStepUpRequired,
 			present: func(_ *testing.T, _ *world, s *gateway.Session, _ *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				return s, gateway.Proof{}
-			}},
+			},
+		},
 		{name: "lacks a scope", scopes: "wallet:export wallet:sign", want: gateway.CodeStepUpRequired},
-		{name: "of another user", want: gateway.CodeElevatedSubjectMismatch,
+		{
+			name: "of another user", want: gateway.CodeElevatedSubjectMismatch,
 			present: func(t *testing.T, w *world, _ *gateway.Session, el *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				return w.signIn(t, w.external("mallory")), gateway.Proof{Elevated: el.Token}
-			}},
-		{name: "of another session of the same user", want: gateway.CodeElevatedSubjectMismatch,
+			},
+		},
+		{
+			name: "of another session of the same user", want: gateway.CodeElevatedSubjectMismatch,
 			present: func(t *testing.T, w *world, _ *gateway.Session, el *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				return w.signIn(t, w.external("alice")), gateway.Proof{Elevated: el.Token}
-			}},
-		{name: "expired", want: gateway.CodeElevatedExpired,
+			},
+		},
+		{
+			name: "expired", want: gateway.CodeElevatedExpired,
 			present: func(_ *testing.T, w *world, s *gateway.Session, el *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				w.clock.Advance(5 * time.Minute)
 				return s, gateway.Proof{Elevated: el.Token}
-			}},
-		{name: "tampered", want: gateway.CodeElevatedInvalid,
+			},
+		},
+		{
+			name: "tampered", want: gateway.CodeElevatedInvalid,
 			present: func(_ *testing.T, _ *world, s *gateway.Session, el *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				return s, gateway.Proof{Elevated: el.Token[:len(el.Token)-4] + "AAAA"}
-			}},
-		{name: "a session token", want: gateway.CodeElevatedInvalid,
+			},
+		},
+		{
+			name: "a session token", want: gateway.CodeElevatedInvalid,
 			present: func(_ *testing.T, _ *world, s *gateway.Session, _ *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				return s, gateway.Proof{Elevated: s.Token}
-			}},
-		{name: "an assertion", want: gateway.CodeElevatedInvalid,
+			},
+		},
+		{
+			name: "an assertion", want: gateway.CodeElevatedInvalid,
 			present: func(_ *testing.T, w *world, s *gateway.Session, _ *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				return s, gateway.Proof{Elevated: w.issuer.Assertion("alice", "wallet:export", nil)}
-			}},
-		{name: "its session was revoked", want: gateway.CodeElevatedInvalid,
+			},
+		},
+		{
+			name: "its session was revoked", want: gateway.CodeElevatedInvalid,
 			present: func(t *testing.T, w *world, s *gateway.Session, el *gateway.Elevated) (*gateway.Session, gateway.Proof) {
 				if err := w.env.Revoke(context.Background(), s); err != nil {
 					t.Fatal(err)
 				}
 				return w.authenticate(t, w.external("alice", map[string]any{"jti": "x"})), gateway.Proof{Elevated: el.Token}
-			}},
+			},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
