@@ -94,6 +94,7 @@ func (v *Verifier) checkAssertionType(a *attempt) error {
 	return nil
 }
 
+// checkAssertionIssuer lets iss be absent, unless it is required, but not be empty or another.
 func (v *Verifier) checkAssertionIssuer(a *attempt) error {
 	if _, present := a.token.claims["iss"]; !present && !v.cfg.Assertion.RequireIssuer {
 		return nil
@@ -101,6 +102,8 @@ func (v *Verifier) checkAssertionIssuer(a *attempt) error {
 	return v.checkIssuer(a)
 }
 
+// checkAssertionSubject does not say whom the assertion is about: the error goes to
+// whoever presents it.
 func (v *Verifier) checkAssertionSubject(a *attempt) error {
 	if err := v.checkSubject(a); err != nil {
 		return err
@@ -120,6 +123,8 @@ func (v *Verifier) checkLifetime(a *attempt) error {
 	return err
 }
 
+// checkAssertionAudience looks at an aud nobody asked for too: who is not among the
+// audiences has to refuse the token (RFC 7519 section 4.1.3).
 func (v *Verifier) checkAssertionAudience(a *attempt) error {
 	if own := v.cfg.Assertion.Audience; own != "" {
 		return a.audienceHoldsOne([]string{own})
@@ -130,6 +135,7 @@ func (v *Verifier) checkAssertionAudience(a *attempt) error {
 	return v.checkAudience(a)
 }
 
+// checkScope checks the syntax of RFC 6749 section 3.3; which scopes may be granted is policy.
 func (v *Verifier) checkScope(a *attempt) error {
 	scope, err := stringClaim(a.token.claims, "scope")
 	if err != nil {
@@ -144,6 +150,7 @@ func (v *Verifier) checkScope(a *attempt) error {
 	return nil
 }
 
+// checkAssertionID bounds what the record of used IDs has to keep.
 func (v *Verifier) checkAssertionID(a *attempt) error {
 	jti, err := stringClaim(a.token.claims, "jti")
 	switch {

@@ -62,7 +62,8 @@ func newClaims(payload []byte, members map[string]any) (*Claims, error) {
 	return c, nil
 }
 
-// stringClaim returns the empty string for an absent claim.
+// stringClaim returns the empty string for an absent claim. One of another type is
+// refused, null too: to read it as absent would let a token say less than it does.
 func stringClaim(members map[string]any, name string) (string, error) {
 	v, ok := members[name]
 	if !ok {
@@ -75,6 +76,8 @@ func stringClaim(members map[string]any, name string) (string, error) {
 	return s, nil
 }
 
+// audienceClaim returns nil for an absent claim. Every element has to be a string, also
+// where one that is would do: an audience that is half understood is not understood.
 func audienceClaim(members map[string]any) ([]string, error) {
 	switch v := members["aud"].(type) {
 	case string:
@@ -152,6 +155,7 @@ func longestMember(members map[string]any, path string) (name, rest string) {
 	return path, ""
 }
 
+// clone copies whatever of a decoded JSON value can be changed.
 func clone(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -187,6 +191,8 @@ func (c *Claims) Size() int {
 	return fixed + len(c.payload) + sizeOf(c.members)
 }
 
+// sizeOf adds up what Go's maps, slices and strings take, rounded up: a cache that
+// counts too little holds more than it may.
 func sizeOf(v any) int {
 	const word, slot, table = 16, 40, 304
 	switch v := v.(type) {

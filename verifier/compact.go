@@ -108,6 +108,8 @@ func (t *Token) readPayload(segment string) (err error) {
 	return err
 }
 
+// readHeader reads what decides how the token is to be understood, and refuses what
+// would have it understood in another way.
 func (t *Token) readHeader(segment string) error {
 	_, header, err := decodePart("header", segment)
 	if err != nil {

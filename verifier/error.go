@@ -102,10 +102,12 @@ func CodeOf(err error) Code {
 	return ""
 }
 
+// refuse returns a verdict. Its text goes to strangers: see [Error].
 func refuse(code Code, format string, args ...any) error {
 	return &Error{Code: code, Err: fmt.Errorf(format, args...)}
 }
 
+// malformed refuses what has more than one reading, or none.
 func malformed(format string, args ...any) error {
 	return refuse(CodeTokenMalformed, format, args...)
 }

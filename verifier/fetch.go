@@ -22,6 +22,7 @@ type fetcher struct {
 	cfg    RemoteConfig
 }
 
+// newFetcher refuses a URL over which somebody on the way could choose the keys.
 func newFetcher(cfg RemoteConfig) (fetcher, error) {
 	u, err := url.Parse(cfg.URL)
 	switch {
@@ -45,6 +46,8 @@ func newFetcher(cfg RemoteConfig) (fetcher, error) {
 	return fetcher{url: u, client: &client, cfg: cfg}, nil
 }
 
+// ownTransport is the default one, and so goes through the proxy of the environment,
+// but keeps no connection, and no goroutine with it, between fetches that are minutes apart.
 func ownTransport() http.RoundTripper {
 	t, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
@@ -56,6 +59,8 @@ func ownTransport() http.RoundTripper {
 	return t
 }
 
+// isLoopback goes by the address. Of names only localhost counts: any other may resolve
+// to whatever its owner likes.
 func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && addr.IsLoopback()

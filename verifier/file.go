@@ -75,6 +75,7 @@ func (s *FileKeySet) Holds(key KeyID) bool { return s.current.Load().Holds(key) 
 // Len returns how many usable keys the set has.
 func (s *FileKeySet) Len() int { return s.current.Load().Len() }
 
+// watch polls: file system notifications are lost over network mounts and bind mounts.
 func (s *FileKeySet) watch(ctx context.Context) {
 	defer close(s.done)
 	ticker := time.NewTicker(s.cfg.Interval)

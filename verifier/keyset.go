@@ -176,6 +176,7 @@ func (k *publicKey) restrict(members map[string]any) error {
 	if use != "" && use != "sig" {
 		return errors.New("is not for signatures")
 	}
+	// An empty list allows nothing; only a missing one allows all.
 	if ops, ok := members["key_ops"]; ok {
 		list, _ := ops.([]any)
 		if !slices.Contains(list, any("verify")) {
@@ -193,7 +194,9 @@ func (k *publicKey) restrict(members map[string]any) error {
 	return nil
 }
 
-// algorithmsOf says for which algorithms a key is fit by type, curve and size.
+// algorithmsOf says for which algorithms a key is fit by type, curve and size. What the
+// arithmetic could not cope with, or would take for good, ends here: points off the
+// curve, exponents of one.
 func algorithmsOf(raw crypto.PublicKey) ([]string, error) {
 	switch key := raw.(type) {
 	case *rsa.PublicKey:
@@ -253,7 +256,9 @@ func (s *StaticKeySet) VerifySignature(_ context.Context, t *Token) (KeyID, erro
 	return "", refuse(CodeSignatureInvalid, "signature is by none of the keys that fit")
 }
 
-// candidates returns the keys that the token may be signed with.
+// candidates returns the keys that the token may be signed with. Where there are none,
+// it matters why: an unknown key may be a new one, a known key of another kind is an
+// attempt to have it used for what it is not.
 func (s *StaticKeySet) candidates(t *Token) ([]*publicKey, error) {
 	var fitting []*publicKey
 	known := false

@@ -49,6 +49,7 @@ func (s *RemoteKeySet) fetch() (fresh time.Duration, err error) {
 	return fresh, nil
 }
 
+// report holds reporting, so that calls of Refreshed do not overlap.
 func (s *RemoteKeySet) report(err error) {
 	s.reporting.Lock()
 	defer s.reporting.Unlock()
@@ -143,8 +144,8 @@ func (s *RemoteKeySet) save() {
 	if s.cfg.Snapshots == nil {
 		return
 	}
-	s.saving.Lock()
-	defer s.saving.Unlock()
+	s.saving <- struct{}{}
+	defer func() { <-s.saving }()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.cfg.Timeout)
 	defer cancel()
 	f := s.current.Load()

@@ -104,7 +104,7 @@ type RemoteKeySet struct {
 	done   chan struct{} // closed when all goroutines have ended
 
 	storing   sync.WaitGroup // the goroutines that load and save snapshots
-	saving    sync.Mutex     // held while a snapshot is saved
+	saving    chan struct{}  // has room for one: a snapshot is being saved
 	reporting sync.Mutex     // held while Refreshed is called
 
 	mu          sync.Mutex // guards all below
@@ -155,6 +155,7 @@ func NewRemoteKeySet(cfg RemoteConfig) (*RemoteKeySet, error) {
 		fetcher:  f,
 		restored: newFlight(),
 		wake:     make(chan struct{}, 1),
+		saving:   make(chan struct{}, 1),
 		done:     make(chan struct{}),
 		queued:   newFlight(),
 	}
@@ -210,14 +211,8 @@ func (s *RemoteKeySet) try(ctx context.Context, keys *StaticKeySet, t *Token) (K
 // mayBeNewKey reports whether a newer set could turn the verdict: there is none, or
 // the token names a key that is not there, or names none and fits none of those that are.
 func mayBeNewKey(t *Token, verdict error) bool {
-	switch CodeOf(verdict) {
-	case CodeKeysUnavailable, CodeKeyNotFound:
-		return true
-	case CodeSignatureInvalid:
-		return !t.hasKid
-	default:
-		return false
-	}
+	code := CodeOf(verdict)
+	return code == CodeKeysUnavailable || code == CodeKeyNotFound || code == CodeSignatureInvalid && !t.hasKid
 }
 
 // Holds implements [KeySet].

@@ -67,6 +67,7 @@ func New(cfg Config) (*Verifier, error) {
 	return &Verifier{cfg: cfg}, nil
 }
 
+// validate refuses what would show only at the first token, or never.
 func (c *Config) validate() error {
 	switch {
 	case c.Issuer == "":
@@ -109,6 +110,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*Claims, error) {
 	return v.verify(ctx, t)
 }
 
+// verify checks a token that was parsed with the limit of any provider, not of this one.
 func (v *Verifier) verify(ctx context.Context, t *Token) (*Claims, error) {
 	if t.size > v.cfg.MaxBytes {
 		return nil, refuse(CodeTokenTooLarge, "token has %d bytes, more than the %d allowed", t.size, v.cfg.MaxBytes)
@@ -125,8 +127,8 @@ func (v *Verifier) verify(ctx context.Context, t *Token) (*Claims, error) {
 type attempt struct {
 	ctx     context.Context
 	token   *Token
-	now     time.Time
-	subject string // whom an assertion has to be about
+	now     time.Time // one instant for all steps: they must not contradict each other
+	subject string    // whom an assertion has to be about
 
 	key    KeyID  // set by the last step, signature
 	scopes Scopes // set by the step scope
@@ -178,6 +180,8 @@ func (v *Verifier) run(steps []step, a *attempt) error {
 	return nil
 }
 
+// checkAlgorithm compares exactly: names of algorithms are case-sensitive (RFC 7515
+// section 4.1.1). Whether the key is for the algorithm too, the key set says.
 func (v *Verifier) checkAlgorithm(a *attempt) error {
 	if slices.Contains(v.cfg.Algorithms, a.token.algorithm) {
 		return nil
@@ -186,6 +190,8 @@ func (v *Verifier) checkAlgorithm(a *attempt) error {
 		quoted(a.token.algorithm), strings.Join(v.cfg.Algorithms, ", "))
 }
 
+// checkNoAssertion keeps an assertion, which may be handed to a browser for one
+// operation, from opening a whole session.
 func (v *Verifier) checkNoAssertion(a *attempt) error {
 	if own := v.cfg.Assertion.Type; own != "" && a.token.typ == own {
 		return refuse(CodeTypeMismatch, "typ is %s: an assertion does not sign in", quoted(own))
@@ -193,6 +199,8 @@ func (v *Verifier) checkNoAssertion(a *attempt) error {
 	return nil
 }
 
+// checkIssuer compares byte for byte: two URLs that lead to the same place may still be
+// two issuers.
 func (v *Verifier) checkIssuer(a *attempt) error {
 	iss, err := stringClaim(a.token.claims, "iss")
 	if err != nil {
@@ -215,6 +223,7 @@ func (v *Verifier) checkSubject(a *attempt) error {
 	return err
 }
 
+// checkExpiry demands exp. On the instant itself a token has expired (RFC 7519 section 4.1.4).
 func (v *Verifier) checkExpiry(a *attempt) error {
 	if _, present := a.token.claims["exp"]; !present {
 		return refuse(CodeExpiryMissing, "exp is missing")
@@ -230,6 +239,8 @@ func (v *Verifier) checkNotBefore(a *attempt) error { return v.checkBegun(a, "nb
 
 func (v *Verifier) checkIssuedAt(a *attempt) error { return v.checkBegun(a, "iat") }
 
+// checkBegun checks that a date is not ahead of the clock. RFC 7519 leaves open what an
+// iat in the future means; at best a clock is wrong, and then no date can be trusted.
 func (v *Verifier) checkBegun(a *attempt, name string) error {
 	begin, err := dateClaim(a.token.claims, name)
 	if err == nil && begin.After(a.now.Add(v.cfg.Leeway)) {
@@ -260,11 +271,14 @@ func (a *attempt) audienceHoldsOne(want []string) error {
 		quoted(strings.Join(audience, " ")), quoted(strings.Join(want, " ")))
 }
 
+// checkID checks the type alone: only assertions need an ID.
 func (v *Verifier) checkID(a *attempt) error {
 	_, err := stringClaim(a.token.claims, "jti")
 	return err
 }
 
+// checkSignature takes no key set's word for a key that it does not name: whoever
+// remembers the token would ask for the key again, and must not be told yes.
 func (v *Verifier) checkSignature(a *attempt) error {
 	key, err := v.cfg.Keys.VerifySignature(a.ctx, a.token)
 	if err == nil && key == "" {

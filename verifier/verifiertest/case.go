@@ -24,6 +24,9 @@ import (
 // VectorIssuer is the issuer that all vectors are about.
 const VectorIssuer = "https://issuer.example"
 
+// publishedSecret is a symmetric key that a careless issuer puts into its JWK Set.
+const publishedSecret = "a secret that everybody knows"
+
 // A Case is a vector made real: a token, and how to verify it.
 type Case struct {
 	Token     string
@@ -83,12 +86,14 @@ func (v *Vector) Make(tb testing.TB, r *Ring, now time.Time) Case {
 	return c
 }
 
+// A maker makes one case.
 type maker struct {
 	tb   testing.TB
 	ring *Ring
 	now  time.Time
 }
 
+// config has a clock that stands still: dates in a vector are exact to the second.
 func (m maker) config(v *Vector) verifier.Config {
 	m.tb.Helper()
 	maxBytes := 0
@@ -109,7 +114,7 @@ func (m maker) config(v *Vector) verifier.Config {
 			Type:          v.field("assertion_type"),
 			Audience:      v.field("assertion_audience"),
 			MaxLifetime:   m.duration(v.field("max_lifetime")),
-			RequireIssuer: v.field("require_issuer") == "on",
+			RequireIssuer: m.flag(v.field("require_issuer")),
 		},
 	}
 }
@@ -126,6 +131,14 @@ func (m maker) duration(s string) time.Duration {
 	return d
 }
 
+func (m maker) flag(s string) bool {
+	m.tb.Helper()
+	if s != "" && s != "on" {
+		m.tb.Fatalf("%q is not on", s)
+	}
+	return s == "on"
+}
+
 // jwks makes the JWK Set of lines like `es256 alg=- use=enc`: the JWK of a key, with
 // members changed, or left out where the value is a hyphen.
 func (m maker) jwks(lines []string) []byte {
@@ -133,7 +146,7 @@ func (m maker) jwks(lines []string) []byte {
 	var jwks []map[string]any
 	for _, line := range lines {
 		words := strings.Fields(string(m.expand(line)))
-		jwk := map[string]any{"kty": "oct", "k": encode([]byte("a secret that everybody knows, of 45 bytes...")), "kid": "oct"}
+		jwk := map[string]any{"kty": "oct", "k": encode([]byte(publishedSecret)), "kid": "oct"}
 		if words[0] != "oct" {
 			jwk = m.ring.key(words[0]).JWK()
 		}
@@ -157,24 +170,28 @@ func (m maker) jwks(lines []string) []byte {
 // that such a token fails for its form alone.
 func (m maker) token(header, payload, sign, mutate string) string {
 	m.tb.Helper()
-	parts := []string{
-		encode(m.expand(header)),
-		encode(m.expand(payload)),
-	}
 	target, how, _ := strings.Cut(mutate, " ")
-	if at, ok := map[string]int{"header": 0, "payload": 1}[target]; ok {
-		parts[at] = m.spoil(parts[at], how)
+	spoil := func(name, part string) string {
+		if name == target {
+			return m.spoil(part, how)
+		}
+		return part
 	}
-	signature := encode(m.sign(sign, strings.Join(parts, ".")))
-	if target == "signature" {
-		signature = m.spoil(signature, how)
+	parts := []string{
+		spoil("header", encode(m.expand(header))),
+		spoil("payload", encode(m.expand(payload))),
 	}
-	parts = append(parts, signature)
+	signature := m.sign(sign, strings.Join(parts, "."))
+	parts = append(parts, spoil("signature", encode(signature)))
 	token := strings.Join(parts, ".")
-	if target == "token" {
-		token = m.deform(token, parts, how)
+	switch target {
+	case "", "header", "payload", "signature":
+		return token
+	case "token":
+		return m.deform(token, parts, how)
 	}
-	return token
+	m.tb.Fatalf("nothing to mutate is called %q", target)
+	return ""
 }
 
 // sign makes a signature: `none`, `<alg> <key>`, `<alg> <key> der`, or
@@ -204,7 +221,7 @@ func (m maker) sign(sign, input string) []byte {
 func (m maker) secret(name, form string) []byte {
 	m.tb.Helper()
 	if name == "oct" {
-		return []byte("a secret that everybody knows, of 45 bytes...")
+		return []byte(publishedSecret)
 	}
 	key := m.ring.key(name)
 	der, err := x509.MarshalPKIXPublicKey(key.private.Public())
@@ -241,6 +258,8 @@ func (m maker) spoil(part, how string) string {
 	return spoilt
 }
 
+// mutations change one part of a token. Some work on the text, where the same bytes
+// have another spelling, some on the bytes.
 var mutations = map[string]func(part string) string{
 	"flip":          func(p string) string { return flip(p, len(p)/2) },
 	"truncate":      func(p string) string { return encode(decode(p)[:len(decode(p))-3]) },

@@ -1,5 +1,7 @@
 // Package verifiertest provides an issuer of tokens for tests: one with real keys,
-// made per run, that serves its JWK Set over HTTP on loopback.
+// made per run, that serves its JWK Set over HTTP on loopback. It also reads the test
+// vectors of package verifier, so that other layers can be held to the same ones:
+// [ReadVectors].
 package verifiertest
 
 import (
@@ -66,6 +68,7 @@ func NewIssuer(tb testing.TB, opts ...Option) *Issuer {
 	return i
 }
 
+// serveJWKS counts a fetch before it fails it.
 func (i *Issuer) serveJWKS(w http.ResponseWriter, _ *http.Request) {
 	i.mu.Lock()
 	i.fetches++
@@ -82,6 +85,7 @@ func (i *Issuer) serveJWKS(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(jwks)
 }
 
+// serveMetadata serves what discovery needs (RFC 8414 section 2).
 func (i *Issuer) serveMetadata(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]any{"issuer": i.iss, "jwks_uri": i.JWKSURL()})

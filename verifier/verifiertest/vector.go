@@ -1,6 +1,7 @@
 package verifiertest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -95,7 +96,7 @@ func readVector(file string) (*Vector, error) {
 	}
 	v.own = slices.Sorted(maps.Keys(v.fields))
 	if v.Expect == "" || v.Comment == "" {
-		return nil, fmt.Errorf("expect or comment is missing")
+		return nil, errors.New("expect or comment is missing")
 	}
 	return v, nil
 }
@@ -118,10 +119,10 @@ func (v *Vector) inherit(all map[string]*Vector) error {
 	}
 	for depth := 0; control != nil; control, depth = all[control.Control], depth+1 {
 		if depth > len(all) {
-			return fmt.Errorf("controls form a circle")
+			return errors.New("controls form a circle")
 		}
 		for _, name := range control.own {
-			if !slices.Contains(slices.Collect(maps.Keys(v.fields)), name) {
+			if _, given := v.fields[name]; !given {
 				v.fields[name] = control.fields[name]
 			}
 		}

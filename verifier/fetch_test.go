@@ -1,0 +1,223 @@
+package verifier_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
+)
+
+type badResponse struct {
+	name    string
+	serve   http.HandlerFunc
+	mention string // in the error that is reported
+}
+
+func (c badResponse) run(t *testing.T) {
+	issuer := verifiertest.NewIssuer(t)
+	var bad atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if bad.Load() && r.URL.Path != "/elsewhere" {
+			c.serve(w, r)
+			return
+		}
+		_, _ = w.Write(issuer.JWKS())
+	}))
+	t.Cleanup(server.Close)
+	reports := make(chan error, 100)
+	keys := remote(t, verifier.RemoteConfig{
+		URL: server.URL, Timeout: time.Minute, MaxBytes: 10_000, MaxKeys: 3,
+		Refreshed: func(n int, err error) {
+			if n != 1 {
+				t.Errorf("reported %d keys, want 1", n)
+			}
+			reports <- err
+		},
+	})
+	if err := <-reports; err != nil {
+		t.Fatalf("good response refused: %v", err)
+	}
+	bad.Store(true)
+	err := keys.Refresh(t.Context())
+	if err == nil || !strings.Contains(err.Error(), c.mention) {
+		t.Fatalf("got error %v, want one that mentions %q", err, c.mention)
+	}
+	if reported := <-reports; !errors.Is(reported, err) {
+		t.Errorf("reported %v, want %v", reported, err)
+	}
+	if got := keys.Status(); !errors.Is(got.Err, err) || got.Keys != 1 {
+		t.Errorf("got status %+v, want the error and the old key", got)
+	}
+	_, err = newVerifier(t, issuer.URL(), keys).Verify(t.Context(), issuer.Token(nil))
+	wantCode(t, err, "")
+}
+
+// Whatever an issuer in trouble answers, the last good set stays.
+func TestRemoteBadResponseKeepsTheLastGoodSet(t *testing.T) {
+	text := func(body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
+	}
+	fourKeys := make([]map[string]any, 4)
+	for i := range fourKeys {
+		fourKeys[i] = verifiertest.NewKey(t, "ES256").JWK()
+	}
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(elsewhere.Close)
+	for _, c := range []badResponse{
+		{"no keys", text(`{"keys":[]}`), "no keys"},
+		{"no usable key", text(`{"keys":[{"kty":"oct","k":"AAAA"}]}`), "none of its 1 keys"},
+		{"null", text(`null`), "no array named keys"},
+		{"an error in HTML", text(`<html>`), "not a JSON object"},
+		{"nothing", text(``), "not a JSON object"},
+		{"too many keys", text(string(verifiertest.JWKS(t, fourKeys...))), "4 keys, more than 3"},
+		{"too large", text(strings.Repeat(" ", 10_001)), "larger than 10000 bytes"},
+		{"gzip bomb", gzipBomb(), "larger than 10000 bytes"},
+		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = w.Write([]byte("{"))
+		}, "unexpected EOF"},
+		{"status 500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "status is 500"},
+		{"status 204", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, "status is 204"},
+		{"redirect to another host", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+		}, "redirected to another host"},
+		{"redirect to another scheme", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://"+r.Host, http.StatusFound)
+		}, "redirected to another host"},
+		{"redirect without end", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/again", http.StatusFound)
+		}, "redirected too often"},
+	} {
+		t.Run(c.name, c.run)
+	}
+}
+
+// gzipBomb sends little that decompresses to eight megabytes.
+func gzipBomb() http.HandlerFunc {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	_, _ = z.Write(make([]byte, 8<<20))
+	_ = z.Close()
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(bomb.Bytes())
+	}
+}
+
+// The control of the refused redirects: within one host they are followed.
+func TestRemoteFollowsRedirectOnTheSameHost(t *testing.T) {
+	issuer := verifiertest.NewIssuer(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/jwks" {
+			_, _ = w.Write(issuer.JWKS())
+			return
+		}
+		http.Redirect(w, r, "/jwks", http.StatusFound)
+	}))
+	t.Cleanup(server.Close)
+	keys := remote(t, verifier.RemoteConfig{URL: server.URL})
+	_, err := newVerifier(t, issuer.URL(), keys).Verify(t.Context(), issuer.Token(nil))
+	wantCode(t, err, "")
+}
+
+func TestRemoteConfigErrors(t *testing.T) {
+	good := "https://issuer.example/jwks"
+	for _, c := range []struct {
+		name    string
+		cfg     verifier.RemoteConfig
+		mention string // empty: no error
+	}{
+		{"https", verifier.RemoteConfig{URL: good}, ""},
+		{"no URL", verifier.RemoteConfig{}, "not an absolute https URL"},
+		{"relative", verifier.RemoteConfig{URL: "/jwks"}, "not an absolute https URL"},
+		{"file", verifier.RemoteConfig{URL: "file:///etc/passwd"}, "not an absolute https URL"},
+		{"unparsable", verifier.RemoteConfig{URL: "https://a b/"}, "does not parse"},
+		{"credentials", verifier.RemoteConfig{URL: "https://user:secret@issuer.example/"}, "credentials"},
+		{"http", verifier.RemoteConfig{URL: "http://issuer.example/"}, "use https"},
+		{"http, name like loopback", verifier.RemoteConfig{URL: "http://127.0.0.1.example/"}, "use https"},
+		{"http, allowed", verifier.RemoteConfig{URL: "http://issuer.example/", InsecureHTTP: true}, ""},
+		{"http, loopback", verifier.RemoteConfig{URL: "http://127.0.0.1:1/"}, ""},
+		{"http, loopback, IPv6", verifier.RemoteConfig{URL: "http://[::1]:1/"}, ""},
+		{"http, localhost", verifier.RemoteConfig{URL: "http://localhost:1/"}, ""},
+		{"bounds the wrong way round", verifier.RemoteConfig{URL: good, MinRefresh: time.Hour, MaxRefresh: time.Minute}, "interval"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.cfg.Client = &http.Client{Transport: nowhere{}}
+			keys, err := verifier.NewRemoteKeySet(c.cfg)
+			if err == nil {
+				keys.Close()
+			}
+			if c.mention == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), c.mention) {
+				t.Errorf("got error %v, want %q", err, c.mention)
+			}
+			if err != nil && strings.Contains(err.Error(), "secret") {
+				t.Errorf("error holds the password: %v", err)
+			}
+		})
+	}
+}
+
+type nowhere struct{}
+
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no network") }
+
+// A URL may carry a secret in its query. It must not come out in an error.
+func TestRemoteErrorsDoNotHoldTheQuery(t *testing.T) {
+	keys := remote(t, verifier.RemoteConfig{
+		URL: "https://issuer.example/jwks?key=secret", Client: &http.Client{Transport: nowhere{}},
+	})
+	err := keys.Refresh(t.Context())
+	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), keys.URL()) {
+		t.Errorf("got error %v, want one that names %s", err, keys.URL())
+	}
+}
+
+// The proxy of the process's environment is the one of http.DefaultTransport.
+func TestRemoteUsesTheProxyOfTheEnvironment(t *testing.T) {
+	issuer := verifiertest.NewIssuer(t)
+	asked := make(chan string, 1)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.String()
+		_, _ = w.Write(issuer.JWKS())
+	}))
+	t.Cleanup(proxy.Close)
+	transport := http.DefaultTransport.(*http.Transport)
+	before := transport.Proxy
+	t.Cleanup(func() { transport.Proxy = before })
+	transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+
+	keys := remote(t, verifier.RemoteConfig{URL: "http://issuer.example/jwks", InsecureHTTP: true})
+	_, err := newVerifier(t, issuer.URL(), keys).Verify(t.Context(), issuer.Token(nil))
+	wantCode(t, err, "")
+	if got := <-asked; got != "http://issuer.example/jwks" {
+		t.Errorf("proxy was asked for %s", got)
+	}
+}
+
+// A certificate that nobody vouches for must not be taken.
+func TestRemoteVerifiesTheCertificate(t *testing.T) {
+	issuer := verifiertest.NewIssuer(t)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(issuer.JWKS())
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the refused handshake
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	if err := remote(t, verifier.RemoteConfig{URL: server.URL}).Refresh(t.Context()); err == nil {
+		t.Error("a set was taken from a server with an unknown certificate")
+	}
+	if err := remote(t, verifier.RemoteConfig{URL: server.URL, Client: server.Client()}).Refresh(t.Context()); err != nil {
+		t.Errorf("with its certificate known: %v", err)
+	}
+}

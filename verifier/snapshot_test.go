@@ -1,0 +1,284 @@
+package verifier_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
+)
+
+// A memory is a SnapshotStore that a restart leaves alone.
+type memory struct {
+	mu       sync.Mutex // guards all below
+	snapshot verifier.Snapshot
+	err      error
+	saved    int
+
+	takes time.Duration // both Load and Save
+}
+
+func (m *memory) Load(ctx context.Context) (verifier.Snapshot, error) {
+	if err := m.work(ctx); err != nil {
+		return verifier.Snapshot{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.snapshot, m.err
+}
+
+func (m *memory) work(ctx context.Context) error {
+	select {
+	case <-time.After(m.takes):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (m *memory) Save(ctx context.Context, s verifier.Snapshot) error {
+	if err := m.work(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.snapshot = s
+	m.saved++
+	return m.err
+}
+
+// The gateway restarts while the issuer is down.
+func TestRemoteSnapshotSurvivesARestart(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = &memory{}
+		before, v := start(t, cfg)
+		token := o.token(t)
+		verify(t, v, token, "")
+		before.Close()
+		o.set(func() { o.down = true })
+
+		// Its age goes on counting while nothing runs.
+		time.Sleep(23 * time.Hour)
+		_, v = start(t, cfg)
+		verify(t, v, token, "")
+		time.Sleep(time.Hour)
+		verify(t, v, token, verifier.CodeKeysUnavailable)
+	})
+}
+
+// A restart must not wait for a hanging issuer where the snapshot will do.
+func TestRemoteSnapshotServesBeforeTheFirstFetch(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = &memory{}
+		before, v := start(t, cfg)
+		token := o.token(t)
+		verify(t, v, token, "")
+		before.Close()
+		o.set(func() { o.takes = time.Hour })
+
+		begun := time.Now()
+		_, v = start(t, cfg)
+		verify(t, v, token, "")
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("waited %s for the first fetch", took)
+		}
+	})
+}
+
+// A reload closes the set just after it was fetched. The next start may need it.
+func TestRemoteSnapshotIsSavedThoughTheSetIsClosed(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		m := &memory{takes: time.Second}
+		cfg := o.config()
+		cfg.Snapshots = m
+		keys, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		synctest.Wait() // it is being saved
+		keys.Close()
+		if m.saved != 1 {
+			t.Errorf("saved %d times, want once", m.saved)
+		}
+	})
+}
+
+// A storage that hangs delays nothing: neither the first fetch nor the next.
+func TestRemoteSnapshotStoreThatHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.takes = time.Second
+		cfg := o.config()
+		cfg.Snapshots = &memory{takes: time.Hour}
+		_, v := start(t, cfg)
+		begun := time.Now()
+		verify(t, v, o.token(t), "")
+		o.rotate(t)
+		verify(t, v, o.token(t), "")
+		if took := time.Since(begun); took != 2*time.Second {
+			t.Errorf("two fetches of a second took %s", took)
+		}
+	})
+}
+
+// Where both hang, a caller waits no longer than Timeout.
+func TestRemoteEverythingHangs(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.takes = time.Hour
+		cfg := o.config()
+		cfg.Snapshots = &memory{takes: time.Hour}
+		_, v := start(t, cfg)
+		begun := time.Now()
+		verify(t, v, o.token(t), verifier.CodeKeysUnavailable)
+		if took := time.Since(begun); took != 5*time.Second {
+			t.Errorf("waited %s, want the 5s of Timeout", took)
+		}
+	})
+}
+
+// A fetch overtakes the snapshot, which then must not take its place.
+func TestRemoteSnapshotThatComesTooLate(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = &memory{takes: time.Second, snapshot: verifier.Snapshot{
+			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now(), Keys: o.jwks,
+		}}
+		old := o.token(t)
+		o.rotate(t)
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		time.Sleep(2 * time.Second)
+		verify(t, v, o.token(t), "")
+		verify(t, v, old, verifier.CodeKeyNotFound)
+	})
+}
+
+type snapshotCase struct {
+	name   string
+	change func(*verifier.Snapshot)
+	want   verifier.Code
+}
+
+func (c snapshotCase) run(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.down = true
+		m := &memory{snapshot: verifier.Snapshot{
+			Issuer: originIssuer, URL: "https://issuer.example/jwks", Fetched: time.Now().Add(-time.Hour), Keys: o.jwks,
+		}}
+		c.change(&m.snapshot)
+		cfg := o.config()
+		cfg.Snapshots = m
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), c.want)
+	})
+}
+
+// Keys of one issuer must not come to serve another, nor old ones for ever.
+func TestRemoteSnapshotIsBound(t *testing.T) {
+	for _, c := range []snapshotCase{
+		{"good", func(*verifier.Snapshot) {}, ""},
+		{"of another issuer", func(s *verifier.Snapshot) { s.Issuer += "/" }, verifier.CodeKeysUnavailable},
+		{"of another URL", func(s *verifier.Snapshot) { s.URL += "/" }, verifier.CodeKeysUnavailable},
+		{"too old", func(s *verifier.Snapshot) { s.Fetched = s.Fetched.Add(-23 * time.Hour) }, verifier.CodeKeysUnavailable},
+		{"without a date", func(s *verifier.Snapshot) { s.Fetched = time.Time{} }, verifier.CodeKeysUnavailable},
+		{"broken", func(s *verifier.Snapshot) { s.Keys = []byte("{") }, verifier.CodeKeysUnavailable},
+		{"empty", func(s *verifier.Snapshot) { *s = verifier.Snapshot{} }, verifier.CodeKeysUnavailable},
+	} {
+		t.Run(c.name, c.run)
+	}
+}
+
+// A date in the future would make a snapshot serve for longer than it may.
+func TestRemoteSnapshotFromTheFuture(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.down = true
+		cfg := o.config()
+		cfg.Snapshots = &memory{snapshot: verifier.Snapshot{
+			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now().AddDate(1, 0, 0), Keys: o.jwks,
+		}}
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		time.Sleep(24 * time.Hour)
+		verify(t, v, o.token(t), verifier.CodeKeysUnavailable)
+	})
+}
+
+func TestRemoteSnapshotStoreThatFails(t *testing.T) {
+	for _, c := range []struct {
+		err     error
+		reports int // that mention the snapshot
+	}{
+		{nil, 0},
+		{errors.New("disk full"), 2}, // loading and saving
+	} {
+		bubble(t, func(t *testing.T, o *origin) {
+			var reports []error
+			cfg := o.config()
+			cfg.Snapshots = &memory{err: c.err}
+			cfg.Refreshed = func(_ int, err error) {
+				if err != nil && strings.Contains(err.Error(), "key snapshot") && errors.Is(err, c.err) {
+					reports = append(reports, err)
+				}
+			}
+			keys, v := start(t, cfg)
+			verify(t, v, o.token(t), "")
+			synctest.Wait()
+			keys.Close()
+			if len(reports) != c.reports {
+				t.Errorf("store error %v: got reports %v, want %d", c.err, reports, c.reports)
+			}
+		})
+	}
+}
+
+// Nothing was saved yet: that is no failure.
+func TestRemoteSnapshotThatDoesNotExist(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		cfg := o.config()
+		cfg.Snapshots = absent{}
+		cfg.Refreshed = func(_ int, err error) {
+			if err != nil {
+				t.Errorf("reported %v", err)
+			}
+		}
+		_, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+	})
+}
+
+type absent struct{}
+
+func (absent) Load(context.Context) (verifier.Snapshot, error) {
+	return verifier.Snapshot{}, fs.ErrNotExist
+}
+func (absent) Save(context.Context, verifier.Snapshot) error { return nil }
+
+// An issuer publishes private keys by mistake. They must not be written anywhere.
+func TestRemoteSnapshotHoldsPublicMembersOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		jwk := o.key.JWK()
+		jwk["d"], jwk["note"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE", "private"
+		o.jwks = verifiertest.JWKS(t, jwk)
+		m := &memory{}
+		cfg := o.config()
+		cfg.Snapshots = m
+		keys, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		synctest.Wait()
+		keys.Close()
+		if m.saved != 1 || bytes.Contains(m.snapshot.Keys, []byte(`"d"`)) || bytes.Contains(m.snapshot.Keys, []byte("private")) {
+			t.Errorf("saved %d times: %s", m.saved, m.snapshot.Keys)
+		}
+		saved, err := verifier.ParseKeySet(m.snapshot.Keys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verify(t, newVerifier(t, originIssuer, saved), o.token(t), "")
+	})
+}
