@@ -91,20 +91,32 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if err != nil {
 		return refuse(w, r, err, false, a.logger)
 	}
+	if path == tokenCheck {
+		handler.ServeCheck(w, r)
+		return nil
+	}
 	relative := r.Clone(r.Context())
 	relative.URL.Path, relative.URL.RawPath = path, ""
 	handler.ServeHTTP(w, relative)
 	return nil
 }
 
-// cut splits <prefix>/sdk/<environment id>/<endpoint>.
+// tokenCheck stands for the one endpoint that is not under sdk; no other has such a path.
+const tokenCheck = "externalJwt/check"
+
+// cut splits <prefix>/sdk/<environment id>/<endpoint>, and finds, where anybody may ask,
+// <prefix>/environments/<environment id>/externalJwt/check.
 func (a *API) cut(path string) (id, endpoint string, ours bool) {
-	rest, ours := strings.CutPrefix(path, strings.TrimSuffix(a.Prefix, "/")+"/sdk/")
-	if !ours {
-		return "", "", false
+	prefix := strings.TrimSuffix(a.Prefix, "/")
+	if rest, ok := strings.CutPrefix(path, prefix+"/sdk/"); ok {
+		id, endpoint, _ = strings.Cut(rest, "/")
+		return id, "/" + endpoint, true
 	}
-	id, endpoint, _ = strings.Cut(rest, "/")
-	return id, "/" + endpoint, true
+	if rest, ok := strings.CutPrefix(path, prefix+"/environments/"); ok && a.CheckPublic {
+		id, isCheck := strings.CutSuffix(rest, "/"+tokenCheck)
+		return id, tokenCheck, isCheck
+	}
+	return "", "", false
 }
 
 // Interface guards

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
 
 const (
@@ -616,6 +618,31 @@ func TestEndpointsLeaveOtherPathsAlone(t *testing.T) {
 	g.want(request{path: "/api/v0/sdk/11111111-1111-4111-8111-111111111111/refresh", method: "POST"}, 404, "not_found")
 	g.want(request{path: "/api/v0/sdk/" + environmentID + "/refresh", method: "POST"}, 401, "token_missing")
 	g.want(request{path: "/api/v0/sdk/" + environmentID + "/.well-known/jwks.json"}, 200, "")
+}
+
+func TestCheckIsPublicOnlyIfItIsSaidTo(t *testing.T) {
+	check := request{method: "POST", path: "/api/v0/environments/" + environmentID + "/externalJwt/check"}
+	g := start(t, plainEnvironment, `byoa_api {
+		check public
+	}
+	reverse_proxy {{upstream}}`)
+	check.body = `{"encodedJwt":"` + g.external("alice", map[string]any{"aud": "elsewhere"}) + `"}`
+	if got := g.want(check, 200, ""); got.body["valid"] != false || !strings.Contains(got.raw, `"errors":["audience_mismatch"]`) {
+		t.Errorf("answer %s", got.raw)
+	}
+	fetches := g.issuer.Fetches()
+	other := verifiertest.NewIssuer(t)
+	check.body = `{"encodedJwt":"` + g.secret(other.Token(map[string]any{"iss": g.issuer.URL(), "aud": audience})) + `"}`
+	if got := g.want(check, 200, ""); !strings.Contains(got.raw, `"errors":["key_not_found"]`) {
+		t.Errorf("answer %s", got.raw)
+	}
+	if n := g.issuer.Fetches() - fetches; n != 0 {
+		t.Errorf("a stranger's question caused %d fetches", n)
+	}
+	g.load(plainEnvironment, "byoa_api\n\treverse_proxy {{upstream}}")
+	if got := g.want(check, 200, ""); got.raw != "upstream" {
+		t.Errorf("answered without being told to: %s", got.raw)
+	}
 }
 
 // What was used and revoked stays so through a reload, and one that is refused changes nothing.

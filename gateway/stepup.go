@@ -167,12 +167,16 @@ func (e *Environment) assertionFor(ctx context.Context, s *Session, assertion st
 	if err != nil {
 		return nil, err
 	}
-	for _, scope := range a.Scopes.Names() {
+	return a, e.allowed(a.Scopes)
+}
+
+func (e *Environment) allowed(scopes verifier.Scopes) error {
+	for _, scope := range scopes.Names() {
 		if !e.Knows(scope) {
-			return a, &Refusal{Code: CodeScopeNotAllowed, Err: fmt.Errorf("scope %q is not one that can be asked for here", scope)}
+			return &Refusal{Code: CodeScopeNotAllowed, Err: fmt.Errorf("scope %q is not one that can be asked for here", scope)}
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // grant is the elevated token that these scopes allow: the shortest lifetime of

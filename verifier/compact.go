@@ -191,6 +191,12 @@ func (t *Token) Issuer() string {
 	return iss
 }
 
+// UnverifiedClaims returns what the token says of itself, which anybody may have
+// written: good for showing it, and for nothing that depends on it. Errors are those of [ParseClaims].
+func (t *Token) UnverifiedClaims() (*Claims, error) {
+	return newClaims(t.payload, t.claims)
+}
+
 // SigningInput returns what the signature is over (RFC 7515 section 5.2).
 func (t *Token) SigningInput() []byte { return []byte(t.signingInput) }
 

@@ -78,11 +78,13 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		for allowed := range methods {
 			w.Header().Add("Allow", allowed)
 		}
-		a.refuse(w, r, &gateway.Refusal{Code: codeMethodNotAllowed, Err: errors.New("this endpoint does not have that method")})
+		a.refuse(w, r, errMethodNotAllowed)
 		return
 	}
 	handle(w, r)
 }
+
+var errMethodNotAllowed = &gateway.Refusal{Code: codeMethodNotAllowed, Err: errors.New("this endpoint does not have that method")}
 
 // NotFound answers a path that is no endpoint, or an environment that is not here.
 func NotFound(w http.ResponseWriter, why string) {

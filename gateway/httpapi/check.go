@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+)
+
+// Report is what became of a token that was held against every rule.
+type Report struct {
+	Valid  bool     `json:"valid"`
+	Errors []string `json:"errors"` // of the rules that it breaks; empty, not null, where it breaks none
+	Checks []Check  `json:"checks"`
+}
+
+// Check is one rule. Detail says in words what was wrong.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// ServeCheck answers a question about an external JWT, or about an assertion and the
+// user it has to be about: {"encodedJwt", "assertion", "subject"}. It spends nothing
+// and fetches nothing, so anybody may ask who may know which rules there are.
+func (a *API) ServeCheck(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		a.refuse(w, r, errMethodNotAllowed)
+		return
+	}
+	var in struct {
+		EncodedJWT string `json:"encodedJwt"`
+		Assertion  string `json:"assertion"`
+		Subject    string `json:"subject"`
+	}
+	if err := readBody(w, r, &in); err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	if (in.EncodedJWT == "") == (in.Assertion == "") {
+		a.refuse(w, r, badRequest("the body must hold either encodedJwt, or assertion and subject"))
+		return
+	}
+	ctx := verifier.WithoutFetch(r.Context())
+	checks := a.env.CheckAssertion(ctx, in.Assertion, in.Subject)
+	if in.EncodedJWT != "" {
+		checks = a.env.Check(ctx, in.EncodedJWT)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, reportOn(checks))
+}
+
+func reportOn(checks []verifier.Check) Report {
+	report := Report{Valid: true, Errors: []string{}, Checks: make([]Check, 0, len(checks))}
+	for _, c := range checks {
+		entry := Check{Name: c.Name, OK: c.Err == nil}
+		if c.Err != nil {
+			entry.Detail = c.Err.Error()
+			report.Valid = false
+			report.Errors = append(report.Errors, string(gateway.CodeOf(c.Err)))
+		}
+		report.Checks = append(report.Checks, entry)
+	}
+	return report
+}
