@@ -91,7 +91,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if err != nil {
 		return refuse(w, r, err, false, a.logger)
 	}
-	if path == tokenCheck {
+	if path == checkEndpoint {
 		handler.ServeCheck(w, r)
 		return nil
 	}
@@ -101,8 +101,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	return nil
 }
 
-// tokenCheck stands for the one endpoint that is not under sdk; no other has such a path.
-const tokenCheck = "externalJwt/check"
+// checkEndpoint stands for the one endpoint that is not under sdk; no other has such a path.
+const checkEndpoint = "externalJwt/check"
 
 // cut splits <prefix>/sdk/<environment id>/<endpoint>, and finds, where anybody may ask,
 // <prefix>/environments/<environment id>/externalJwt/check.
@@ -113,8 +113,8 @@ func (a *API) cut(path string) (id, endpoint string, ours bool) {
 		return id, "/" + endpoint, true
 	}
 	if rest, ok := strings.CutPrefix(path, prefix+"/environments/"); ok && a.CheckPublic {
-		id, isCheck := strings.CutSuffix(rest, "/"+tokenCheck)
-		return id, tokenCheck, isCheck
+		id, isCheck := strings.CutSuffix(rest, "/"+checkEndpoint)
+		return id, checkEndpoint, isCheck
 	}
 	return "", "", false
 }

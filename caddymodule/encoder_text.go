@@ -145,7 +145,7 @@ func charAt(text string, i int) char {
 		if high < 0 || low < 0 {
 			break
 		}
-		ch = char{c: byte(high<<4 | low), width: ch.width + 2, depth: ch.depth + 1}
+		ch = char{c: byte(high<<4 | low), width: ch.width + 2, depth: ch.depth + 1} //nolint:gosec // two hex digits are a byte
 	}
 	return ch
 }

@@ -239,7 +239,7 @@ type sizes struct{ min, max int64 }
 
 func (b sizes) check(v int64) error {
 	if v < b.min || v > b.max {
-		return fmt.Errorf("must be between %s and %s", humanize.IBytes(uint64(b.min)), humanize.IBytes(uint64(b.max)))
+		return fmt.Errorf("must be between %s and %s", humanize.IBytes(uint64(b.min)), humanize.IBytes(uint64(b.max))) //nolint:gosec // bounds are positive
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (s *RemoteKeySet) land(f *flight, next time.Duration, err error) {
 // jittered so that a fleet does not come back as one.
 func (s *RemoteKeySet) retryIn(failures int) time.Duration {
 	wait := min(retryFirst<<min(failures, 20), s.cfg.MinRefresh)
-	return wait/2 + rand.N(wait/2+1)
+	return wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter is no secret
 }
 
 // restore serves the snapshot until the first fetch succeeds.

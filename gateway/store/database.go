@@ -124,7 +124,7 @@ func syncDirectory(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // it cannot, and journals names by itself
 	}
-	d, err := os.Open(dir) //nolint:gosec // the configured path
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ const (
 // It runs before bbolt locks the file, so another process may be writing it. That
 // does no harm: the file only grows, and grows before a meta page says so.
 func openWhole(path string, flag int, mode os.FileMode) (*os.File, error) {
-	file, err := os.OpenFile(path, flag&^os.O_CREATE, mode) //nolint:gosec // the configured path
+	file, err := os.OpenFile(path, flag&^os.O_CREATE, mode)
 	if err != nil {
 		return nil, err
 	}
