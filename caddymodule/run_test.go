@@ -42,6 +42,14 @@ type running struct {
 // {{environment}} for the lines every environment here has, {{upstream}} for its address.
 func start(t *testing.T, environment, site string) *running {
 	t.Helper()
+	g := prepare(t)
+	g.load(environment, site)
+	return g
+}
+
+// prepare makes all that a gateway needs, and does not run it yet.
+func prepare(t *testing.T) *running {
+	t.Helper()
 	g := &running{
 		t:        t,
 		issuer:   verifiertest.NewIssuer(t),
@@ -49,7 +57,6 @@ func start(t *testing.T, environment, site string) *running {
 		address:  freeAddress(t),
 		logFile:  filepath.Join(t.TempDir(), "caddy.log"),
 	}
-	g.load(environment, site)
 	t.Cleanup(func() {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
