@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -26,10 +25,6 @@ type App struct {
 	logger *zap.Logger
 	ctx    caddy.Context
 }
-
-// running is the app of the config that runs. The admin API reads it, and not the
-// app it was provisioned beside: that one's config may have been refused since.
-var running atomic.Pointer[App]
 
 // CaddyModule returns the Caddy module information.
 func (App) CaddyModule() caddy.ModuleInfo {
@@ -57,6 +52,23 @@ func (a *App) Provision(ctx caddy.Context) error {
 		}
 		a.live[name] = l
 	}
+	return a.checkOwnIssuers()
+}
+
+// checkOwnIssuers refuses a provider whose issuer is an environment itself: the tokens
+// of one environment are never good in another.
+func (a *App) checkOwnIssuers() error {
+	for _, name := range a.names() {
+		local, ok := a.live[name].exchanger.(*LocalExchanger)
+		if !ok {
+			continue
+		}
+		for _, other := range a.names() {
+			if err := local.apartFrom(a.Environments[name], a.Environments[other]); err != nil {
+				return fmt.Errorf("byoa: environment %s: exchange local: %w, and environment %s has one", name, err, other)
+			}
+		}
+	}
 	return nil
 }
 
@@ -68,15 +80,11 @@ func (a *App) Start() error {
 		}
 	}
 	a.warnOfLogs()
-	running.Store(a)
 	return nil
 }
 
-// Stop withdraws the app from view. Requests that are under way finish with what it opened.
-func (a *App) Stop() error {
-	running.CompareAndSwap(a, nil)
-	return nil
-}
+// Stop leaves everything open: requests that are under way finish with it, and Cleanup follows.
+func (a *App) Stop() error { return nil }
 
 // Cleanup lets go of what was opened. Caddy calls it also for a config that was refused half-way.
 func (a *App) Cleanup() error {

@@ -378,13 +378,13 @@ func loadLocal(t *testing.T, raw string) error {
 func TestLocalIssuerIsNoProvider(t *testing.T) {
 	e := environment(t, `{"providers": [{"issuer": "https://second.example.com", "jwks_file": "k"}]}`)
 	for _, issuer := range []string{"https://auth.example.com", "https://second.example.com"} {
-		wantError(t, (&LocalExchanger{Issuer: issuer}).apartFrom(e), "issuer: must not be that of a provider")
+		wantError(t, (&LocalExchanger{Issuer: issuer}).apartFrom(e, e), "issuer: must not be that of a provider")
 	}
 	for _, issuer := range []string{"", "https://api.example.com"} {
-		if err := (&LocalExchanger{Issuer: issuer}).apartFrom(e); err != nil {
+		if err := (&LocalExchanger{Issuer: issuer}).apartFrom(e, e); err != nil {
 			t.Errorf("issuer %q is refused: %v", issuer, err)
 		}
 	}
 	e.ID, e.Issuer = "95b11417-f18f-457f-8804-68e361f9164f", "urn:uuid:95b11417-f18f-457f-8804-68e361f9164f"
-	wantError(t, new(LocalExchanger).apartFrom(e), "issuer: must not be that of a provider")
+	wantError(t, new(LocalExchanger).apartFrom(e, e), "issuer: must not be that of a provider")
 }

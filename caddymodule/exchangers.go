@@ -70,9 +70,10 @@ func (x *LocalExchanger) Validate() error {
 	return in("exchange local", err)
 }
 
-// apartFrom wants an issuer that is none of e's providers: a token of the one must never pass for one of the other.
-func (x *LocalExchanger) apartFrom(e *Environment) error {
-	for _, p := range e.allProviders() {
+// apartFrom wants an issuer, in e, that is none of other's providers: a token of the
+// one must never pass for one of the other.
+func (x *LocalExchanger) apartFrom(e, other *Environment) error {
+	for _, p := range other.allProviders() {
 		if p.Issuer == x.issuerIn(e) {
 			return errors.New("issuer: must not be that of a provider")
 		}

@@ -113,9 +113,21 @@ func scopesOf(names []string) (verifier.Scopes, error) {
 func (s *StepUp) of(r *http.Request) (need gateway.Need, deny bool) {
 	required := rule{scopes: s.scopes}
 	if s.table != nil {
-		required = s.table.lookup(r.Method, r.URL.EscapedPath())
+		required = s.table.lookup(methodSent(r), r.URL.EscapedPath())
 	}
 	return gateway.Need{Scopes: required.scopes, MaxAge: time.Duration(s.MaxAge), ACR: s.ACR}, required.deny
+}
+
+// methodSent is the method that the upstream gets. An extended CONNECT (RFC 8441, RFC
+// 9220) for a WebSocket reaches it as the GET of an upgrade, so it is under the rule of that GET.
+func methodSent(r *http.Request) string {
+	if r.Method != http.MethodConnect {
+		return r.Method
+	}
+	if r.ProtoMajor == 2 && r.Header.Get(":protocol") == "websocket" || r.ProtoMajor == 3 && r.Proto == "websocket" {
+		return http.MethodGet
+	}
+	return r.Method
 }
 
 // An admission is what the gate decided about one request, for the handlers behind it.

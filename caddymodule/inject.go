@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -111,13 +112,19 @@ func setPlaceholders(r *http.Request, a *admission) {
 	})
 }
 
-// forgetQuery takes a parameter out of wherever else Caddy keeps the URI of a
-// request: error routes and CGI are given the original one.
+// forgetQuery takes a parameter out of the URI of a request, wherever Caddy keeps it:
+// the original one is in the context, for placeholders, CGI and the error routes. The
+// request is changed in place, because those are given the server's own.
 func forgetQuery(r *http.Request, param string) {
+	dropQuery(r.URL, param)
 	r.RequestURI = r.URL.RequestURI()
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && original.URL != nil {
-		dropQuery(original.URL, param)
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || original.URL == nil {
+		return
 	}
+	dropQuery(original.URL, param)
+	original.RequestURI = original.URL.RequestURI()
+	*r = *r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, original))
 }
 
 // expiryOf is when a stream of this session ends: with the token that the client brought.

@@ -79,11 +79,6 @@ func (l *live) loadGuests(ctx caddy.Context) error {
 	if l.store, ok = kept.(StoreOpener); !ok {
 		return fmt.Errorf("store: module %T is no store", kept)
 	}
-	if local, ok := exchanger.(*LocalExchanger); ok {
-		if err := local.apartFrom(e); err != nil {
-			return fmt.Errorf("exchange local: %w", err)
-		}
-	}
 	described, err := json.Marshal([]any{e, exchanger, kept})
 	l.fingerprint = hashed(string(described))
 	return err

@@ -108,7 +108,7 @@ func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions &&
 		r.Header.Get("Origin") != "" &&
 		checkToken(r.Header.Get("Access-Control-Request-Method")) == nil &&
-		len(r.Header["Upgrade"]) == 0
+		len(r.Header["Upgrade"]) == 0 && r.ContentLength == 0
 }
 
 // preflightEndpoint answers a preflight for an exchange endpoint, if it comes from an

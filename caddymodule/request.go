@@ -18,7 +18,7 @@ import (
 // behind it in the words of the client: it is taken away before anything is decided.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if earlier := admissionOf(r); earlier != nil {
-		return g.serveAgain(w, r, earlier, next)
+		return g.serveBehind(w, r, earlier, next)
 	}
 	if g.live.cors.preflightRoute(w, r) {
 		return nil
@@ -152,7 +152,8 @@ func (g *Gate) clearLeftover(w http.ResponseWriter, r *http.Request, brought cre
 	if err != nil {
 		return
 	}
-	if old, err := env.Authenticate(r.Context(), brought.session); err != nil || old.UserID != s.UserID {
+	old, err := env.Authenticate(r.Context(), brought.session)
+	if err == nil && old.UserID != s.UserID || err != nil && httpapi.AnswerTo(err).Status == http.StatusUnauthorized {
 		cookie := httpapi.SessionCookie(g.live.config.Session.Cookie, "")
 		cookie.MaxAge = -1
 		http.SetCookie(w, cookie)
@@ -193,12 +194,31 @@ func (s *StepUp) report(r *http.Request, a *admission, err error) {
 	s.logger.Info("would have refused this request, but for report_only", fields...)
 }
 
-// serveAgain is a second gate before one request: of the same environment it has
-// nothing to add, of another it would have to take back what the first one set.
-func (g *Gate) serveAgain(w http.ResponseWriter, r *http.Request, earlier *admission, next caddyhttp.Handler) error {
-	if earlier.gate.live == g.live {
-		return next.ServeHTTP(w, r)
+// serveBehind is a gate behind another one. One of the same environment decides nothing
+// anew, but what it promises holds: what it sets is not the client's, and where it is
+// not optional there is a session. Of another environment it would have to take back what the first one set.
+func (g *Gate) serveBehind(w http.ResponseWriter, r *http.Request, first *admission, next caddyhttp.Handler) error {
+	if first.gate.live != g.live {
+		err := fmt.Errorf("two byoa handlers of different environments, %s and %s, are before one route", first.gate.live.name, g.live.name)
+		return refuse(w, r, err, first.gate.PassErrors, g.logger)
 	}
-	err := fmt.Errorf("two byoa handlers of different environments, %s and %s, are before one route", earlier.gate.live.name, g.live.name)
-	return refuse(w, r, err, earlier.gate.PassErrors, g.logger)
+	err := checkPath(r.URL, g.paths)
+	g.strip(r)
+	if g.AllowQuery != "" && !first.gate.KeepExternal {
+		forgetQuery(r, g.AllowQuery)
+	}
+	if err == nil && first.session == nil && !first.preflight && !g.Optional {
+		err = errTokenMissing
+	}
+	if err != nil {
+		return refuse(w, r, err, g.PassErrors, g.logger)
+	}
+	a := *first
+	a.gate = g
+	first.gate.inject(r, &a) // what both set was stripped with the rest
+	g.inject(r, &a)
+	if err = next.ServeHTTP(w, a.on(r)); err != nil {
+		g.withdraw(r)
+	}
+	return err
 }

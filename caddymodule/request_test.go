@@ -665,6 +665,128 @@ func TestStorageThatCannotBeWrittenRefusesTheConfig(t *testing.T) {
 	g.want(request{path: "/wallets/1", bearer: g.external("alice")}, 200, "")
 }
 
+// A second gate of the same environment decides nothing anew, but what it says must hold.
+func TestASecondGateKeepsItsPromises(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		optional
+	}
+	route /private {
+		byoa {
+			claim_header X-User external_id
+			allow_query token
+		}
+		reverse_proxy {{upstream}}
+	}
+	route /public {
+		byoa {
+			optional
+			claim_header X-User external_id
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	mallory := g.external("mallory")
+	forged := http.Header{"X-User": {"alice"}, "x_user": {"alice"}}
+	g.want(request{path: "/private"}, 401, "token_missing")
+	g.want(request{path: "/private?a=1&token=" + g.external("bob"), bearer: mallory, header: forged}, 200, "")
+	seen := g.upstream.last(t)
+	if seen.Header.Get("X-User") != "mallory" || seen.Header.Get("x_user") != "" || seen.URL.RawQuery != "a=1" || seen.Header.Get("Authorization") == "" {
+		t.Errorf("the upstream got %v, query %q", seen.Header, seen.URL.RawQuery)
+	}
+	g.want(request{path: "/public", header: forged}, 200, "")
+	if seen := g.upstream.last(t); len(seen.Header.Values("X-User")) != 0 {
+		t.Errorf("nobody was called %q", seen.Header.Get("X-User"))
+	}
+}
+
+func TestGatesOfTwoEnvironmentsRefuseTheRequest(t *testing.T) {
+	g := start(t, `environment one {
+			{{environment}}
+			assertion {
+				audience one
+			}
+		}
+		environment two {
+			issuer https://two.example
+			jwks_url https://two.example/jwks
+			store memory
+		}`, `byoa one
+	route /two {
+		byoa two
+		reverse_proxy {{upstream}}
+	}
+	reverse_proxy {{upstream}}`)
+	alice := g.external("alice")
+	g.want(request{path: "/two", bearer: alice}, 500, "internal_error")
+	g.want(request{path: "/one", bearer: alice}, 200, "")
+}
+
+// Caddy keeps the URI as it came in two more places; a redirect or a header made of it would carry the token on.
+func TestQueryTokenIsInNoPlaceholder(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		allow_query token
+	}
+	reverse_proxy /dead 127.0.0.1:1
+	reverse_proxy {{upstream}} {
+		header_up X-Original-Uri {http.request.orig_uri}
+		header_up X-Uri {http.request.uri}
+	}
+	handle_errors {
+		redir https://login.example/?next={http.request.orig_uri} 303
+	}`)
+	external := g.external("alice")
+	g.want(request{path: "/x?a=1&token=" + external}, 200, "")
+	if h := g.upstream.last(t).Header; h.Get("X-Original-Uri") != "/x?a=1" || h.Get("X-Uri") != "/x?a=1" {
+		t.Errorf("the upstream got %q and %q", h.Get("X-Original-Uri"), h.Get("X-Uri"))
+	}
+	got := g.do(request{path: "/dead?a=1&token=" + external})
+	if location := got.header.Get("Location"); got.status != 303 || location != "https://login.example/?next=/dead?a=1" {
+		t.Errorf("%d to %q", got.status, location)
+	}
+}
+
+// What is rewritten between the gate and the guard is judged as it is then.
+func TestPathRewrittenBehindTheGateIsJudged(t *testing.T) {
+	g := start(t, plainEnvironment, `route {
+		byoa
+		rewrite /odd /open/..%2fclosed
+		rewrite /even /open/x
+		step_up {
+			/open/{rest...} -
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	alice := g.external("alice")
+	g.want(request{path: "/odd", bearer: alice}, 400, "ambiguous_path")
+	g.want(request{path: "/even", bearer: alice}, 200, "")
+}
+
+func TestEndpointPathsMustBePlain(t *testing.T) {
+	g := start(t, plainEnvironment, plainSite)
+	endpoint := "/api/v0/sdk/" + environmentID + "/"
+	g.want(request{method: "POST", path: endpoint + "x/..%2frefresh"}, 400, "ambiguous_path")
+	g.want(request{method: "POST", path: endpoint + "refresh"}, 401, "token_missing")
+}
+
+// A browser's question carries no credential and is asked for none; with a body it is no question.
+func TestPreflightWithABodyIsARequest(t *testing.T) {
+	g := start(t, plainEnvironment, plainSite)
+	r := request{method: "OPTIONS", path: "/closed", header: http.Header{
+		"Origin": {"https://other.example"}, "Access-Control-Request-Method": {"POST"},
+	}}
+	g.want(r, 200, "")
+	r.body = "pay"
+	g.want(r, 401, "token_missing")
+}
+
+// What was remembered under an old config is not believed under a stricter one.
+func TestStricterConfigForgetsWhatWasVerified(t *testing.T) {
+	g := start(t, plainEnvironment, plainSite)
+	alice := g.external("alice")
+	g.want(request{path: "/wallets/1", bearer: alice}, 200, "")
+	g.load(strings.Replace(plainEnvironment, "{{environment}}", "{{environment}}\n\t\t\talgorithms EdDSA", 1), plainSite)
+	g.want(request{path: "/wallets/1", bearer: alice}, 401, "algorithm_not_allowed")
+}
+
 // What was used and revoked stays so through a reload, and one that is refused changes nothing.
 func TestReload(t *testing.T) {
 	g := start(t, plainEnvironment, plainSite)

@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ type running struct {
 	issuer   *verifiertest.Issuer
 	upstream *upstream
 	address  string // host:port of the site
+	site     string // its address in the Caddyfile; empty: plain HTTP at address
 	logFile  string
 	secrets  []string // tokens that this test handed out or was given
 }
@@ -79,7 +81,8 @@ func (g *running) tryLoad(environment, site string) error {
 	g.t.Helper()
 	text := `{
 	admin off
-	auto_https off
+	auto_https disable_redirects
+	skip_install_trust
 	storage file_system ` + filepath.Join(g.storage(), "storage") + `
 	log {
 		output file ` + g.logFile + `
@@ -90,7 +93,7 @@ func (g *running) tryLoad(environment, site string) error {
 ` + environment + `
 	}
 }
-http://` + g.address + ` {
+` + cmp.Or(g.site, "http://"+g.address) + ` {
 	log
 ` + site + `
 }
@@ -127,6 +130,11 @@ func (g *running) waitUntilItListens() {
 		}
 	}
 	g.t.Fatal("the gateway does not listen")
+}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
 }
 
 func freeAddress(t *testing.T) string {

@@ -14,6 +14,7 @@ const (
 // A config is what a test wants otherwise than in the Caddyfile below. The fields
 // are lines of a Caddyfile; an empty one leaves the default.
 type config struct {
+	Global      string // further global options
 	Environment string // further lines of the environment
 	Assertion   string // of its assertion block
 	Exchange    string
@@ -40,6 +41,7 @@ var caddyfile = template.Must(template.New("Caddyfile").Parse(`{
 	admin {{.Admin}}
 	debug
 	grace_period 5s
+	{{.Global}}
 	log {
 		output file {{.Logs}}/caddy.log
 		level DEBUG

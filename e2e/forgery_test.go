@@ -61,6 +61,22 @@ func TestForgedHeadersDoNotArrive(t *testing.T) {
 	})
 }
 
+// Caddy drops such spellings by itself, unless an operator expects one of them for
+// another reason.
+func TestForgedSpellingsThatCaddyWasToldToExpect(t *testing.T) {
+	g := startGateway(t, config{
+		Global: "servers {\nexpected_underscore_headers x_user_email x_harmless_1\nexpected_dot_headers x.user.name x.harmless.2\n}",
+		Gate:   "claim_header X-User-Email email\nclaim_header X-User-Name name",
+	})
+	r := get(home).bearer(g.issuer.token(t, nil)).header("X_User_Email", "forged").header("X.User.Name", "forged")
+	s := g.send(t, r.header("X_Harmless_1", "kept").header("X.Harmless.2", "kept")).mustPass(t).upstream
+	for name, want := range map[string]int{"X-User-Email": 0, "X-User-Name": 0, "X-Harmless-1": 1, "X-Harmless-2": 1} {
+		if got := s.named(name); len(got) != want {
+			t.Errorf("the upstream got %s %q, want %d values", name, got, want)
+		}
+	}
+}
+
 // A claim is what some user of the login system may have chosen.
 func TestClaimsThatDoNotFitAHeaderAreLeftOut(t *testing.T) {
 	g := startGateway(t, config{Gate: "claim_header X-Name name"})

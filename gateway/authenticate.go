@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/verifier"
@@ -26,17 +27,36 @@ func (e *Environment) Authenticate(ctx context.Context, credential string) (*Ses
 	if s, err := e.remembered(ctx, key, credential); s != nil || err != nil {
 		return s, err
 	}
-	flight := e.flights.DoChan(string(key[:]), func() (any, error) {
+	flight := e.flights.DoChan(string(key[:]), func() (s any, err error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
 		defer cancel()
+		defer recovered(&err)
 		return e.admit(ctx, key, credential)
 	})
 	select {
 	case done := <-flight:
-		s, _ := done.Val.(*Session)
-		return s, done.Err
+		if done.Err != nil {
+			return nil, done.Err
+		}
+		s := done.Val.(*Session)
+		if err := e.revoked(s.ID); err != nil { // the flight may have asked before somebody revoked it
+			return nil, err
+		}
+		return s, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for a verification: %w", ctx.Err())
+	}
+}
+
+// recovered makes an error of a panic. The work of a flight is nobody's request, so
+// no server would recover it, and it would end the process.
+func recovered(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case runtime.Error:
+		*err = fmt.Errorf("verifying a credential panicked: %w", p)
+	default: // what was said could be a part of the credential
+		*err = fmt.Errorf("verifying a credential panicked with a %T", p)
 	}
 }
 
@@ -49,7 +69,7 @@ func (e *Environment) remembered(ctx context.Context, key [32]byte, credential s
 		return nil, nil
 	}
 	e.observe(ctx, Event{Kind: EventMemory})
-	if err := e.revoked(r.session); err != nil {
+	if err := e.revoked(r.session.ID); err != nil {
 		return nil, err
 	}
 	return r.session, nil
@@ -107,7 +127,7 @@ func (e *Environment) openedHere(s *Session) error {
 			Err:  errors.New("the session's login system is no longer trusted here"),
 		}
 	}
-	return e.revoked(s)
+	return e.revoked(s.ID)
 }
 
 // exchange verifies an external JWT and asks the exchanger for a session called sid.
@@ -117,10 +137,17 @@ func (e *Environment) exchange(ctx context.Context, external, sid string) (*Sess
 		return nil, err
 	}
 	want := e.propose(claims, sid, originID(e.cfg.ID, external))
-	if err := e.revokedOrigin(want.Origin); err != nil {
+	if err := e.revoked(want.Origin); err != nil {
 		return nil, err
 	}
-	return e.signIn(ctx, external, want)
+	s, err := e.signIn(ctx, external, want)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.revoked(want.Origin); err != nil { // it may have been while the exchange was under way
+		return nil, err
+	}
+	return s, nil
 }
 
 func (e *Environment) verify(ctx context.Context, external string) (*verifier.Claims, error) {

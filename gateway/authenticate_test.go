@@ -284,6 +284,70 @@ func TestACallerThatLeavesCancelsNobody(t *testing.T) {
 	}
 }
 
+// A revocation that comes while the token is being exchanged must not be overtaken by it.
+func TestRevokedWhileTheExchangeIsUnderWay(t *testing.T) {
+	for name, enter := range map[string]func(w *world, token string) error{
+		"a request": func(w *world, token string) error {
+			_, err := w.env.Authenticate(context.Background(), token)
+			return err
+		},
+		"a sign-in": func(w *world, token string) error { _, err := w.env.SignIn(context.Background(), token); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			token := w.external("alice")
+			s := w.authenticate(t, token)
+			w.local.withdraw = true // so that the next request is exchanged anew
+			w.local.hold = make(chan struct{})
+			before := w.local.count()
+			entered := make(chan error, 1)
+			go func() { entered <- enter(w, token) }()
+			for w.local.count() == before {
+				time.Sleep(time.Millisecond)
+			}
+			if err := w.env.Revoke(context.Background(), s); err != nil {
+				t.Fatal(err)
+			}
+			close(w.local.hold)
+			wantCode(t, <-entered, gateway.CodeSessionRevoked)
+		})
+	}
+}
+
+// The work of a flight is nobody's request: no server recovers a panic in it.
+func TestPanicInTheExchangeEndsOneRequestOnly(t *testing.T) {
+	w := newWorld(t, func(c *gateway.Config) { c.Observer = panicking{} })
+	token := w.external("alice")
+	s, err := w.env.Authenticate(context.Background(), token)
+	if s != nil || err == nil || !strings.Contains(err.Error(), "panicked") {
+		t.Errorf("session %v, error %v", s, err)
+	}
+	wantSecret(t, err, token)
+}
+
+type panicking struct{}
+
+func (panicking) Observe(_ context.Context, e gateway.Event) {
+	if e.Kind == gateway.EventVerify {
+		panic("token " + string(e.Kind))
+	}
+}
+
+// A login system that was taken out of the config has no users here any more.
+func TestSessionOfALoginSystemThatIsNoLongerTrusted(t *testing.T) {
+	w := newWorld(t)
+	s := w.signIn(t, w.external("alice"))
+	other := verifiertest.NewIssuer(t, verifiertest.WithClock(w.clock))
+	later := gatewaytest.NewConfig(t, other, w.clock)
+	later.Exchanger = w.local
+	env, err := gateway.New(later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = env.Authenticate(context.Background(), s.Token)
+	wantCode(t, err, verifier.CodeIssuerMismatch)
+}
+
 // Sharing one flight between two tokens would hand one user the other's identity.
 func TestManyPrincipalsAtOnceGetTheirOwn(t *testing.T) {
 	w := newWorld(t)

@@ -73,13 +73,12 @@ func (e *Environment) Standing(s *Session) error {
 	if err := e.Enabled(); err != nil {
 		return err
 	}
-	return e.revoked(s)
+	return e.revoked(s.ID)
 }
 
-// revoked returns nil, or why the tokens of s no longer count.
-func (e *Environment) revoked(s *Session) error { return e.revokedOrigin(s.ID) }
-
-func (e *Environment) revokedOrigin(id string) error {
+// revoked returns nil, or why the tokens of the session with this ID, or the external
+// JWT that it stands for, no longer count.
+func (e *Environment) revoked(id string) error {
 	at, err := e.cfg.Store.RevokedAt(e.sessionKey(id))
 	if err != nil {
 		return storeUnavailable(err)

@@ -83,7 +83,7 @@ func (e *Environment) redeem(ctx context.Context, s *Session, token string, n Ne
 	if el.UserID != s.UserID || s.Presented && el.Session != s.ID {
 		return nil, n.refuse(CodeElevatedSubjectMismatch, "the elevated token was granted to another user or session")
 	}
-	if err := e.revokedOrigin(el.Session); err != nil {
+	if err := e.revoked(el.Session); err != nil {
 		return nil, n.doesNotServe(err)
 	}
 	if err := n.grantedBy(el); err != nil {

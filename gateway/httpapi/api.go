@@ -14,6 +14,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
@@ -112,16 +113,46 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, answer Answer, err 
 // session authenticates the caller of an endpoint: by the token in Authorization, else by the session cookie.
 func (a *API) session(r *http.Request) (*gateway.Session, error) {
 	token, err := bearer(r)
-	if err == nil && token == "" {
-		token, err = a.cookie(r, a.options.SessionCookie)
+	if err != nil {
+		return nil, err
 	}
+	if token != "" {
+		return a.env.Authenticate(r.Context(), token)
+	}
+	return a.cookieSession(r)
+}
+
+// cookieSession is the session in the cookie. Where the external cookie is there as
+// well, that one says who is here: a session of somebody else is left over, and none.
+func (a *API) cookieSession(r *http.Request) (*gateway.Session, error) {
+	token, err := a.cookie(r, a.options.SessionCookie)
 	if err != nil {
 		return nil, err
 	}
 	if token == "" {
-		return nil, &gateway.Refusal{Code: gateway.CodeTokenMissing, Err: errors.New("no session: send its token as Authorization: Bearer")}
+		return nil, errNoSession
 	}
-	return a.env.Authenticate(r.Context(), token)
+	s, err := a.env.Authenticate(r.Context(), token)
+	if err != nil {
+		return nil, err
+	}
+	external, err := a.cookie(r, a.options.ExternalCookie)
+	if err != nil || external == "" {
+		return s, err
+	}
+	now, err := a.env.Authenticate(r.Context(), external)
+	if err != nil {
+		return nil, err
+	}
+	if now.UserID != s.UserID {
+		return nil, errNoSession
+	}
+	return s, nil
+}
+
+var errNoSession = &gateway.Refusal{
+	Code: gateway.CodeTokenMissing,
+	Err:  errors.New("no session: sign in, and send its token as Authorization: Bearer, or its cookie"),
 }
 
 // bearer is the token of the Authorization header (RFC 6750, section 2.1). Another scheme is no credential.
@@ -135,13 +166,23 @@ func bearer(r *http.Request) (string, error) {
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
+		if namesBearer(values[0]) {
+			return "", badRequest("the Authorization header must hold one token after Bearer and a space")
+		}
 		return "", nil
 	}
 	token = strings.Trim(token, " ")
-	if token == "" || strings.ContainsAny(token, " ,") {
+	if token == "" || strings.ContainsAny(token, " ,\t") {
 		return "", badRequest("the Authorization header must hold one token after Bearer")
 	}
 	return token, nil
+}
+
+// namesBearer says whether a lenient reader would find a Bearer token in credentials
+// of another scheme, or written in another way: no cookie may then stand in for it.
+func namesBearer(credentials string) bool {
+	parts := strings.FieldsFunc(credentials, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.EqualFold(part, "Bearer") })
 }
 
 // cookie is the value of a cookie that may stand for the user, or empty.

@@ -385,6 +385,49 @@ func TestCookieMode(t *testing.T) {
 		want(t, http.StatusUnauthorized, gateway.CodeSessionRevoked, "")
 }
 
+// The external cookie says who is here now: a session of somebody else is left over from before.
+func TestSessionCookieOfSomebodyElse(t *testing.T) {
+	s := newSite(t, httpapi.Options{ExternalCookie: "ext", SessionCookie: "byoa", CookieAllowed: allowAll})
+	external := &http.Cookie{Name: "ext", Value: s.external("mallory")}
+	session := &http.Cookie{Name: "byoa", Value: s.aliceSignedIn()}
+	a := s.do(call{path: "/refresh", cookies: []*http.Cookie{external, session}})
+	a.want(t, http.StatusUnauthorized, gateway.CodeTokenMissing, "")
+	if cleared := a.header.Get("Set-Cookie"); !strings.HasPrefix(cleared, "byoa=;") {
+		t.Errorf("Set-Cookie %q, want it cleared", cleared)
+	}
+	external.Value = s.external("alice")
+	s.do(call{path: "/refresh", cookies: []*http.Cookie{external, session}}).want(t, http.StatusOK, "", "")
+}
+
+// Browsers drop a cookie of more than 4096 bytes without a word: the user would seem signed in, and not be.
+func TestSessionTooLargeForACookieIsAnError(t *testing.T) {
+	s := newSite(t, httpapi.Options{SessionCookie: "byoa", CookieAllowed: allowAll})
+	for size, want := range map[int]int{100: http.StatusOK, 4000: http.StatusInternalServerError} {
+		jwt := s.issuer.Token(map[string]any{"aud": gatewaytest.Audience, "groups": strings.Repeat("g", size)})
+		if a := s.do(call{path: "/externalAuth/signin", body: `{"jwt":"` + jwt + `"}`}); a.status != want || (a.header.Get("Set-Cookie") != "") != (want == http.StatusOK) {
+			t.Errorf("claims of %d bytes: %d, want %d", size, a.status, want)
+		}
+	}
+	if len(s.refused) != 1 || !strings.Contains(s.refused[0].Error(), "4096") {
+		t.Errorf("the log is not told: %v", s.refused)
+	}
+}
+
+// Where a lenient reader would find a Bearer token, no cookie stands in for it.
+func TestOddAuthorizationIsNoReasonToReadCookies(t *testing.T) {
+	s := newSite(t, httpapi.Options{SessionCookie: "byoa", CookieAllowed: allowAll})
+	session := &http.Cookie{Name: "byoa", Value: s.aliceSignedIn()}
+	for value, want := range map[string]int{
+		"Basic eDp5": http.StatusOK, "Basic eDp5, Bearer x": http.StatusBadRequest, "Bearer\tx": http.StatusBadRequest,
+		"Bearer,x": http.StatusBadRequest, "Bearer": http.StatusBadRequest,
+	} {
+		a := s.do(call{path: "/refresh", cookies: []*http.Cookie{session}, header: http.Header{"Authorization": {value}}})
+		if a.status != want {
+			t.Errorf("%q: %d, want %d", value, a.status, want)
+		}
+	}
+}
+
 // A page of another origin must not sign a user in, out, or elevate them by way of their cookies.
 func TestCookiesOfAnotherOriginsRequestAreRefused(t *testing.T) {
 	s := newSite(t, httpapi.Options{ExternalCookie: "ext", SessionCookie: "byoa", CookieAllowed: allowNone})

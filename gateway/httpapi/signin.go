@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
@@ -36,7 +37,7 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request) {
 		a.refuseExternal(w, r, err)
 		return
 	}
-	a.answerSession(w, s)
+	a.answerSession(w, r, s)
 }
 
 // refresh carries the session on. The body, if there is one, says nothing.
@@ -46,10 +47,11 @@ func (a *API) refresh(w http.ResponseWriter, r *http.Request) {
 		s, err = a.env.Refresh(r.Context(), s)
 	}
 	if err != nil {
+		a.clearLeftover(w, r, err)
 		a.refuse(w, r, err)
 		return
 	}
-	a.answerSession(w, s)
+	a.answerSession(w, r, s)
 }
 
 // revoke ends the session. Its cookie is cleared whatever the session was worth.
@@ -69,16 +71,31 @@ func (a *API) revoke(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (a *API) answerSession(w http.ResponseWriter, s *gateway.Session) {
+// largestCookie is what browsers keep; a larger one they drop without a word (RFC 6265, section 6.1).
+const largestCookie = 4096
+
+func (a *API) answerSession(w http.ResponseWriter, r *http.Request, s *gateway.Session) {
 	out := signedIn{ExpiresAt: s.Expiry.Unix(), User: userOf(a.env.ID(), s), MinifiedJWT: s.Token}
 	if a.options.SessionCookie != "" {
 		out.MinifiedJWT = ""
 		cookie := a.sessionCookie(s.Token)
 		cookie.Expires = s.Expiry
+		if size := len(cookie.String()); size > largestCookie {
+			a.refuse(w, r, fmt.Errorf("the session cookie would have %d bytes, and browsers drop what is over %d: "+
+				"the login system's JWT has too many claims for one", size, largestCookie))
+			return
+		}
 		http.SetCookie(w, cookie)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	writeJSON(w, http.StatusOK, out)
+}
+
+// clearLeftover clears a session cookie that stands for no session of whoever is here.
+func (a *API) clearLeftover(w http.ResponseWriter, r *http.Request, err error) {
+	if AnswerTo(err).Status == http.StatusUnauthorized && len(r.CookiesNamed(a.options.SessionCookie)) > 0 {
+		a.clearCookie(w)
+	}
 }
 
 func (a *API) clearCookie(w http.ResponseWriter) {
