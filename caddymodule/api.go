@@ -40,6 +40,7 @@ func (a *API) Provision(ctx caddy.Context) error {
 		names = []string{""}
 	}
 	a.logger = ctx.Logger()
+	hideFromLogs(hidden{headers: []string{"Authorization"}}) // in which the endpoints are called
 	a.served = make(map[string]*endpoints, len(names))
 	for _, name := range names {
 		l, err := app.environment(name)

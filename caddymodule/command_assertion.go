@@ -39,7 +39,7 @@ of the RS and PS ones. The jti is random, so each assertion serves once.
 --type and --audience must be what the environment's assertion block says.`,
 		Example: `  $ caddy byoa assertion --key backend.pem --kid k1 --subject alice --scope wallet:export \
         --type step-up+jwt --audience byoa-step-up`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			token, err := o.sign(time.Now())
 			if err != nil {

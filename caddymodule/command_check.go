@@ -64,6 +64,14 @@ nothing to check: then standard output is empty.`,
 }
 
 // oneToken is for cobra's own errors not to repeat what was typed.
+// noArguments does not repeat what was given, as cobra would: it could be a token in the wrong place.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) != 0 {
+		return fmt.Errorf("%d arguments: this command takes flags alone", len(args))
+	}
+	return nil
+}
+
 func oneToken(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("%d arguments: give one token, or - to read it from standard input", len(args))

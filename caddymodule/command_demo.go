@@ -33,7 +33,7 @@ Starts three things on loopback, and prints lines to copy that show what the gat
 Nothing else has to be installed, and nothing is left behind: keys and records are in a
 temporary directory that is removed at the end. With --data they stay, and so does the
 log; else only errors are shown. Ctrl-C ends the demo. Port 0 is any free port.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout())
 		},

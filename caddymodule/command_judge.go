@@ -88,10 +88,18 @@ func (j *judge) try(ctx context.Context, token string) ([]verifier.Check, error)
 		return nil, err
 	}
 	if !j.order.assertion {
-		return explained(v, v.Check(ctx, token)), nil
+		return j.orDisabled(explained(v, v.Check(ctx, token))), nil
 	}
 	checks := explained(v, v.CheckAssertion(ctx, token, j.order.subject))
-	return append(checks, verifier.Check{Name: "scope_allowed", Err: j.checkScopes(token)}), nil
+	return j.orDisabled(append(checks, verifier.Check{Name: "scope_allowed", Err: j.checkScopes(token)})), nil
+}
+
+// orDisabled adds that the environment is switched off, if it is.
+func (j *judge) orDisabled(checks []verifier.Check) []verifier.Check {
+	if on := j.live.config.Enabled; on != nil && !*on {
+		return append(checks, verifier.Check{Name: "enabled", Err: errors.New("the environment is switched off")})
+	}
+	return checks
 }
 
 // choose returns the provider to judge by: the one that was asked for, else the one

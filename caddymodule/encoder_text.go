@@ -6,8 +6,15 @@ import (
 )
 
 // withoutCookies is a Cookie line without the cookies that carry tokens; the
-// others stay byte for byte. It also parts at commas, with which several lines are joined into one.
+// others stay byte for byte. It also parts at commas, with which several lines are joined
+// into one. Of a line in which one of them hides, as [sources.checkCookies] refuses it, nothing stays.
 func (n *hiddenNames) withoutCookies(line string) string {
+	folded := strings.ToLower(line)
+	for name := range n.cookies {
+		if mentions(folded, name) > assignments(strings.ReplaceAll(folded, ",", ";"), name) {
+			return ""
+		}
+	}
 	var kept strings.Builder
 	empty := true
 	for start := 0; start <= len(line); {

@@ -29,6 +29,8 @@ func TestWithoutCookies(t *testing.T) {
 		{"a value that looks like it", "a=session_jwt=x", "a=session_jwt=x"},
 		{"redacted by Caddy", "REDACTED", "REDACTED"},
 		{"empty", "", ""},
+		{"hidden in another one", "theme=dark session_jwt=T; a=1", ""},
+		{"with a quoted name", `a=1; "session_jwt"=T`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := names.withoutCookies(c.line); got != c.want {

@@ -219,6 +219,9 @@ func (e *Environment) requireIssuer(p *Provider) bool {
 func (e *Environment) warnings() []string {
 	var ws []string
 	own := e.Assertion
+	if own.Type == "" && own.Audience == "" {
+		ws = append(ws, "assertion: neither type nor audience is set, so assertions that name their issuer are refused: they could be ordinary access tokens")
+	}
 	for i, p := range e.allProviders() {
 		if own.Type == "" && own.Audience != "" && slices.Contains(p.Audience, own.Audience) {
 			ws = append(ws, "assertion: audience: is an audience of access tokens too, so assertions that name their issuer are refused; choose another, or set type")

@@ -628,6 +628,7 @@ func TestCheckIsPublicOnlyIfItIsSaidTo(t *testing.T) {
 		check public
 	}
 	reverse_proxy {{upstream}}`)
+	g.signIn("alice") // so that the issuer's keys are here: a check fetches none
 	check.body = `{"encodedJwt":"` + g.external("alice", map[string]any{"aud": "elsewhere"}) + `"}`
 	if got := g.want(check, 200, ""); got.body["valid"] != false || !strings.Contains(got.raw, `"errors":["audience_mismatch"]`) {
 		t.Errorf("answer %s", got.raw)
@@ -828,5 +829,24 @@ func TestBrowserIsSentToTheLoginPage(t *testing.T) {
 	g.want(request{path: "/account", cookie: "session_jwt=" + g.external("alice")}, 200, "")
 	if got := g.do(request{method: "POST", path: "/account"}); got.status != 401 || got.raw != "401 token_missing" {
 		t.Errorf("%d %q", got.status, got.raw)
+	}
+}
+
+// With log_credentials Caddy writes Authorization out; the endpoints are called with it whatever the gates read.
+func TestLoggedCredentialsOfTheEndpointsAreHidden(t *testing.T) {
+	g := prepare(t)
+	g.options = "servers {\nlog_credentials\n}"
+	g.load(`environment {
+			{{environment}}
+			header X-External
+		}`, `byoa_api
+	byoa {
+		token_header X-Session
+	}
+	reverse_proxy {{upstream}}`)
+	g.elevate(g.signIn("alice"), "alice", "wallet:export")
+	g.want(request{path: "/", header: http.Header{"X-External": {g.external("alice")}, "X-Honest": {"kept"}}}, 200, "")
+	if log, err := os.ReadFile(g.logFile); err != nil || !strings.Contains(string(log), "X-Honest") {
+		t.Errorf("the log shows no headers at all, so this test shows nothing (%v)", err)
 	}
 }

@@ -36,6 +36,7 @@ type running struct {
 	upstream *upstream
 	address  string // host:port of the site
 	site     string // its address in the Caddyfile; empty: plain HTTP at address
+	options  string // further global options
 	logFile  string
 	secrets  []string // tokens that this test handed out or was given
 }
@@ -79,10 +80,14 @@ func (g *running) load(environment, site string) {
 
 func (g *running) tryLoad(environment, site string) error {
 	g.t.Helper()
+	certificates := "auto_https off"
+	if g.site != "" {
+		certificates = "auto_https disable_redirects\n	skip_install_trust"
+	}
 	text := `{
 	admin off
-	auto_https disable_redirects
-	skip_install_trust
+	` + certificates + `
+	` + g.options + `
 	storage file_system ` + filepath.Join(g.storage(), "storage") + `
 	log {
 		output file ` + g.logFile + `

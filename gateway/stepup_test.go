@@ -203,6 +203,7 @@ func TestInlineAssertion(t *testing.T) {
 		{"another scope", w.issuer.Assertion("alice", "wallet:sign", nil), gateway.CodeStepUpRequired},
 		{"a scope that does not exist", w.issuer.Assertion("alice", "wallet:export admin", nil), gateway.CodeScopeNotAllowed},
 		{"an ordinary access token", w.external("alice", map[string]any{"scope": "wallet:export", "jti": "j"}), verifier.CodeTypeMismatch},
+		{"an access token without an audience", w.external("alice", map[string]any{"scope": "wallet:export", "jti": "k", "aud": nil}), verifier.CodeTypeMismatch},
 		{"an elevated token", w.elevate(t, s, "wallet:export").Token, verifier.CodeSubjectMismatch},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -17,7 +17,7 @@ const (
 // An ordinary access token can carry `scope` and `jti` too, and must not step
 // itself up. Set Type or Audience so that the two can be told apart. Where neither
 // is set, or Audience is also one of Config.Audiences, an assertion that would also
-// sign in is refused.
+// sign in, be it with another audience, is refused: one that names its issuer.
 type AssertionRules struct {
 	// Type is the `typ` that an assertion must have, and that no other token may
 	// have. Compared as RFC 7515 section 4.1.9 says.
@@ -80,11 +80,11 @@ var stepUp = []step{
 	{"lifetime", (*Verifier).checkLifetime},
 	{"not_before", (*Verifier).checkNotBefore},
 	{"issued_at", (*Verifier).checkIssuedAt},
-	{"audience", (*Verifier).checkAssertionAudience},
+	{stepAudience, (*Verifier).checkAssertionAudience},
 	{"scope", (*Verifier).checkScope},
 	{"jti", (*Verifier).checkAssertionID},
 	{"own_type", (*Verifier).checkOwnType},
-	{"signature", (*Verifier).checkSignature},
+	{stepSignature, (*Verifier).checkSignature},
 }
 
 func (v *Verifier) checkAssertionType(a *attempt) error {
@@ -165,15 +165,18 @@ func (v *Verifier) checkAssertionID(a *attempt) error {
 }
 
 // checkOwnType keeps an ordinary access token from stepping itself up: unless
-// something sets assertions apart, what would sign in is no assertion.
+// something sets assertions apart, what would sign in is no assertion. The audience is
+// left out of account: the access token of another application, or one without aud as
+// some login systems issue them, would not sign in here and is an ordinary one all the same.
 func (v *Verifier) checkOwnType(a *attempt) error {
 	own := v.cfg.Assertion
 	if own.Type != "" || own.Audience != "" && !slices.Contains(v.cfg.Audiences, own.Audience) {
 		return nil
 	}
-	claims := signIn[:len(signIn)-1] // all but the signature
-	if v.run(claims, a) != nil {
-		return nil
+	for _, s := range signIn {
+		if s.name != stepAudience && s.name != stepSignature && s.check(v, a) != nil {
+			return nil
+		}
 	}
 	return refuse(CodeTypeMismatch, "this token would also sign in, and so is no assertion; "+
 		"to accept it, configure what only assertions have: assertion { type … } or assertion { audience … }")

@@ -154,6 +154,12 @@ type step struct {
 	check func(*Verifier, *attempt) error
 }
 
+// Names of steps that others refer to.
+const (
+	stepAudience  = "audience"
+	stepSignature = "signature"
+)
+
 // signIn is all that a token has to satisfy, in the order in which it is looked
 // at: what costs little first, so that a token meant for somebody else costs
 // neither a signature check nor a fetch of keys. Nothing before the last step
@@ -166,9 +172,9 @@ var signIn = []step{
 	{"expiry", (*Verifier).checkExpiry},
 	{"not_before", (*Verifier).checkNotBefore},
 	{"issued_at", (*Verifier).checkIssuedAt},
-	{"audience", (*Verifier).checkAudience},
+	{stepAudience, (*Verifier).checkAudience},
 	{"jti", (*Verifier).checkID},
-	{"signature", (*Verifier).checkSignature},
+	{stepSignature, (*Verifier).checkSignature},
 }
 
 func (v *Verifier) run(steps []step, a *attempt) error {
