@@ -252,13 +252,14 @@ func TestEnvironmentWarnings(t *testing.T) {
 		config string
 		want   []string
 	}{
-		{`{"audience": ["a"]}`, nil},
-		{`{}`, []string{"audience: not set"}},
-		{`{"audience": ["a"], "insecure_http": true, "jwks_url": "http://auth.example.com/"}`, []string{"jwks_url: plain http"}},
-		{`{"audience": ["a"], "jwks_url": "http://127.0.0.1/"}`, nil},
+		{`{"audience": ["a"], "assertion": {"type": "t"}}`, nil},
+		{`{"audience": ["a"]}`, []string{"assertion: neither type nor audience is set"}},
+		{`{"assertion": {"type": "t"}}`, []string{"audience: not set"}},
+		{`{"assertion": {"type": "t"}, "audience": ["a"], "insecure_http": true, "jwks_url": "http://auth.example.com/"}`, []string{"jwks_url: plain http"}},
+		{`{"assertion": {"type": "t"}, "audience": ["a"], "jwks_url": "http://127.0.0.1/"}`, nil},
 		{`{"audience": ["a"], "assertion": {"audience": "a"}}`, []string{"assertion: audience: is an audience of access tokens too"}},
 		{`{"audience": ["a"], "assertion": {"audience": "a", "type": "step-up+jwt"}}`, nil},
-		{`{"audience": ["a"], "providers": [{"issuer": "b", "jwks_file": "k"}]}`, []string{"provider b: audience: not set"}},
+		{`{"assertion": {"type": "t"}, "audience": ["a"], "providers": [{"issuer": "b", "jwks_file": "k"}]}`, []string{"provider b: audience: not set"}},
 	} {
 		e := environment(t, c.config)
 		if err := load(e, "production"); err != nil {

@@ -27,7 +27,8 @@ type LocalExchanger struct {
 	Algorithm string `json:"algorithm,omitempty"`
 
 	// How long one key signs. The next one is published at least an hour before, and the last
-	// one until every token that it signed has expired. Default: 30d.
+	// one for a day after every token that it signed has expired. Where sessions live many
+	// times as long, loading fails: too many keys would be published. Default: 30d.
 	Rotate caddy.Duration `json:"rotate,omitempty"`
 }
 
