@@ -128,7 +128,10 @@ func TestAnotherAlgorithmSignsAtOnce(t *testing.T) {
 			if kids := published(t, after); !slices.Contains(kids, old) {
 				t.Errorf("published %q, want %q among them", kids, old)
 			}
-			clock.Advance(3 * time.Hour)
+			clock.Advance(2 * day) // retired
+			refresh(t, after)
+			clock.Advance(day) // and a day idle
+			refresh(t, after)
 			wantCode(t, verify(t, after, token), verifier.CodeKeyNotFound)
 		})
 	}

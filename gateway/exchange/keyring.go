@@ -66,15 +66,17 @@ type KeyRingConfig struct {
 	Rotate, Publish time.Duration
 
 	// TokenLifetime is the life of the longest token that the ring's keys will
-	// sign: so long, and a little more, an old key stays published. A [Local] mints
-	// none that lives longer. Zero: the default.
+	// sign: so long, and about a day more, an old key stays published. A [Local]
+	// mints none that lives longer. With many times Rotate too many keys would be
+	// published at one time, and no ring is opened. Zero: the default.
 	TokenLifetime time.Duration
 
 	Now func() time.Time // nil: time.Now
 
 	// Rotated, if set, is told the kid of each key that this ring has made to
 	// follow another one, and, with an empty kid, of each attempt to read or renew
-	// the keys that failed. It is called from any goroutine and should return soon.
+	// the keys that failed, and once of each key that shows some instance's clock to
+	// be wrong. It is called from any goroutine and should return soon.
 	Rotated func(kid string, err error)
 }
 
@@ -86,6 +88,9 @@ type KeyRingConfig struct {
 //
 // While storage cannot be read or written the ring goes on with the keys that it
 // knows, including a next one that begins to sign in the meantime.
+//
+// One visit of an instance whose clock is wrong neither keeps the keys of the others
+// from rotating nor deletes a key that they need.
 type KeyRing struct {
 	store    KeyStore
 	schedule schedule
@@ -161,6 +166,9 @@ func newKeyRing(cfg KeyRingConfig) (*KeyRing, error) {
 		return nil, errors.New("a duration is negative")
 	case s.rotate <= s.publish:
 		return nil, fmt.Errorf("rotating every %s leaves no room to publish a key %s before it signs", s.rotate, s.publish)
+	case s.keys() > maxKeys-spareKeys:
+		return nil, fmt.Errorf("rotating every %s while tokens live up to %s would keep %d keys published, more than %d: rotate less often, or let tokens live shorter",
+			s.rotate, r.lifetime, s.keys(), maxKeys-spareKeys)
 	}
 	return r, nil
 }

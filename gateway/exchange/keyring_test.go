@@ -44,6 +44,9 @@ func TestKeyRingConfigMistakes(t *testing.T) {
 		{"another case", exchange.KeyRingConfig{Store: newStore(), Algorithm: "es256"}, `"es256"`},
 		{"no room to publish", exchange.KeyRingConfig{Store: newStore(), Rotate: time.Hour}, "leaves no room"},
 		{"just room to publish", exchange.KeyRingConfig{Store: newStore(), Rotate: time.Hour + 1}, ""},
+		{"more keys than can be kept", exchange.KeyRingConfig{Store: newStore(), Rotate: 2 * time.Hour, TokenLifetime: 7 * day}, "rotating every 2h0m0s while tokens live up to 168h0m0s"},
+		{"the same tokens with slower rotation", exchange.KeyRingConfig{Store: newStore(), Rotate: 4 * time.Hour, TokenLifetime: 7 * day}, ""},
+		{"the same rotation with shorter tokens", exchange.KeyRingConfig{Store: newStore(), Rotate: 2 * time.Hour, TokenLifetime: 3 * day}, ""},
 		{"negative rotation", exchange.KeyRingConfig{Store: newStore(), Rotate: -day}, "negative"},
 		{"negative lifetime", exchange.KeyRingConfig{Store: newStore(), TokenLifetime: -day}, "negative"},
 	} {

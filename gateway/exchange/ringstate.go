@@ -113,7 +113,7 @@ func unavailable() error {
 	}
 }
 
-// current is the state that holds now. Keys begin to sign and retire by the
+// current is the state that holds now. Keys begin to sign and leave by the
 // clock alone, whether or not the ring's goroutine could do its part.
 func (r *KeyRing) current() *ringState {
 	s, now := r.state.Load(), r.now()

@@ -12,11 +12,11 @@ import (
 
 // The life of a key, and what each instant is for:
 //
-//	created   signs_from               signs_until                     retires
-//	   |----------|------------------------|------------------------------|
-//	   published,   signs; `current`         verifies what it signed;       gone, with its
-//	   `next`                                `previous`                     private half
-//	   |<-Publish>|                        |<-- TokenLifetime + slack --->|
+//	created   signs_from               signs_until                     retires         leaves
+//	   |----------|------------------------|------------------------------|--------------|
+//	   published,   signs; `current`         verifies what it signed;       needed by no   gone, with its
+//	   `next`                                `previous`                     token          private half
+//	   |<-Publish>|                        |<-- TokenLifetime + slack --->|<--- grace -->|
 //	              |<---- about Rotate ---->|
 //
 // A successor is created Publish before Rotate is over, so every verifier can have
@@ -29,13 +29,30 @@ import (
 // All of it is arithmetic over one shared document and a clock. Nothing but the
 // making of a key has to happen at a certain instant, so an instance that cannot
 // reach the storage still changes keys together with the others.
+//
+// A clock may be wrong, and no document can tell whose. So a key that one instance
+// finds idle, because it has retired or begins later than any right clock can have
+// arranged, is left as it is, is published on, and is given the instant at which it
+// leaves; any instance that finds the key of use takes that back. One visit of an
+// instance whose clock is wrong thereby deletes nothing. What remains: nothing
+// protects the keys from a wrong clock that, for the whole grace, no instance with a
+// right one contradicts; a clock that is wrong by less than Rotate can put one
+// rotation off by as much, unless somebody rotates by hand; and while instances
+// disagree for long, each of them writes once a minute.
 
 // clockSlack is how much longer than the tokens it signed a key is published: clocks differ.
 const clockSlack = 10 * time.Minute
 
+// grace is how long an idle key stays. Whoever runs a gateway has its clocks set
+// again within a day, and an idle key does no harm: what it signed has expired.
+const grace = 24 * time.Hour
+
 // maxKeys bounds a document. More keys than this are not rotation: two instances
 // with different algorithms take turns, or somebody rotates by hand in a loop.
 const maxKeys = 64
+
+// spareKeys are left for rotation by hand, and for keys of another algorithm.
+const spareKeys = 8
 
 // documentVersion changes when an older program would misread what is stored.
 const documentVersion = 1
@@ -47,7 +64,7 @@ type document struct {
 }
 
 // A storedKey is one key and the instants of its life. The zero SignsUntil and
-// Retires mean that no end is set yet.
+// Retires mean that no end is set yet, the zero Leaves that the key is not idle.
 type storedKey struct {
 	Kid        string          `json:"kid"`
 	Algorithm  string          `json:"alg"`
@@ -55,12 +72,9 @@ type storedKey struct {
 	SignsFrom  time.Time       `json:"signs_from"`
 	SignsUntil time.Time       `json:"signs_until,omitzero"`
 	Retires    time.Time       `json:"retires,omitzero"`
+	Leaves     time.Time       `json:"leaves,omitzero"`
+	Outlives   time.Duration   `json:"outlives,omitzero"` // nanoseconds: the longest outlive of a ring that had the key
 	Private    json.RawMessage `json:"jwk"`
-}
-
-// publishedAt says whether the key verifies: from the moment it is stored until it retires.
-func (k storedKey) publishedAt(now time.Time) bool {
-	return k.Retires.IsZero() || now.Before(k.Retires)
 }
 
 // signsAt leaves out which of several such keys signs, and that its algorithm must be the configured one.
@@ -79,7 +93,26 @@ func startsBefore(a, b storedKey) int {
 // A schedule is how one ring is configured to treat the shared document.
 type schedule struct {
 	algorithm                string
-	rotate, publish, outlive time.Duration // outlive: how long a key is published once it no longer signs
+	rotate, publish, outlive time.Duration // outlive: how long a key is needed once it no longer signs
+}
+
+// keys is how many keys are published at one time when nobody rotates by hand.
+func (s schedule) keys() int {
+	life := s.publish + s.rotate + s.outlive + grace
+	return int(life/s.rotate) + 2 // the one that life does not fill, and the one that is just leaving
+}
+
+// ahead says that t is later than a right clock can have arranged by now: a key
+// begins to sign, or ends, within little more than Publish of when that is decided.
+// Rotate is added to be sure where instances are not configured alike.
+func (s schedule) ahead(t, now time.Time) bool {
+	return t.After(now.Add(s.rotate + s.publish + clockSlack))
+}
+
+// idle says that k is of no use at now, if now is right.
+func (s schedule) idle(k storedKey, now time.Time) bool {
+	retired := !k.Retires.IsZero() && !now.Before(k.Retires)
+	return retired || s.ahead(k.SignsFrom, now)
 }
 
 // An outlook is what a document means to one ring at one instant.
@@ -97,7 +130,7 @@ type outlook struct {
 	// wants is the instant from which a key that is to be made now shall sign. Zero: none is to be made.
 	wants time.Time
 
-	// unsettled means that the ends of keys have to be written down, or that keys have retired.
+	// unsettled means that the ends of keys have to be written down, or that keys leave.
 	unsettled bool
 }
 
@@ -110,7 +143,7 @@ func (s schedule) at(d document, now time.Time) outlook {
 	}
 	for i, k := range settled.Keys {
 		switch {
-		case k.Algorithm != s.algorithm:
+		case k.Algorithm != s.algorithm || s.idle(k, now):
 		case k.signsAt(now):
 			o.signer = &settled.Keys[i]
 		case now.Before(k.SignsFrom) && o.next == nil:
@@ -138,14 +171,41 @@ func (s schedule) rotation(o outlook, now time.Time) (rotates, wants time.Time) 
 	return rotates, time.Time{}
 }
 
-// settle leaves out the keys that have retired and sets the ends that follow
-// from the others. It is the same for every instance with this schedule, however
-// often it is applied, so that what one has written leaves the next nothing to
-// write. The retirement of a key is only ever put off: a shorter TokenLifetime does
-// not shorten the life of tokens that have been signed.
+// settle leaves out the keys that have been idle for the grace, and sets the ends
+// that follow from the others. It is the same for every instance with this schedule,
+// however often it is applied, so that what one has written leaves the next nothing
+// to write.
 func (s schedule) settle(d document, now time.Time) document {
-	keys := slices.DeleteFunc(slices.Clone(d.Keys), func(k storedKey) bool { return !k.publishedAt(now) })
+	var keys, idle []storedKey
+	for _, k := range d.Keys {
+		switch {
+		case !s.idle(k, now):
+			k.Leaves = time.Time{}
+			keys = append(keys, k)
+		case k.Leaves.IsZero() || now.Before(k.Leaves):
+			idle = append(idle, leaving(k, now))
+		}
+	}
 	slices.SortFunc(keys, startsBefore)
+	s.setEnds(keys, now)
+	keys = append(keys, idle...)
+	slices.SortFunc(keys, startsBefore)
+	return document{Version: documentVersion, Keys: keys}
+}
+
+// leaving returns the idle k with the instant at which it leaves. One that is further
+// away than the grace was set by a clock that is ahead of this one.
+func leaving(k storedKey, now time.Time) storedKey {
+	if latest := instant(now.Add(grace)); k.Leaves.IsZero() || k.Leaves.After(latest) {
+		k.Leaves = latest
+	}
+	return k
+}
+
+// setEnds sets when each of the keys, which are in order, no longer signs and when
+// it retires. Retirement is only ever put off, and keys remember the longest outlive:
+// a shorter TokenLifetime does not shorten the life of tokens that have been signed.
+func (s schedule) setEnds(keys []storedKey, now time.Time) {
 	var successor *storedKey
 	for i := len(keys) - 1; i >= 0; i-- {
 		k := &keys[i]
@@ -159,11 +219,11 @@ func (s schedule) settle(d document, now time.Time) document {
 			s.carryOn(k, now)
 			successor = k
 		}
-		if retires := k.SignsUntil.Add(s.outlive); !k.SignsUntil.IsZero() && retires.After(k.Retires) {
+		k.Outlives = max(k.Outlives, s.outlive)
+		if retires := k.SignsUntil.Add(k.Outlives); !k.SignsUntil.IsZero() && retires.After(k.Retires) {
 			k.Retires = retires
 		}
 	}
-	return document{Version: documentVersion, Keys: keys}
 }
 
 // endOther ends a key of another algorithm, if nobody has.
@@ -175,10 +235,11 @@ func (s schedule) endOther(k *storedKey, now time.Time) {
 
 // carryOn takes back the end of our newest key, which only an instance with
 // another algorithm can have set: here it is needed. Not before the end is near, so
-// that the two do not contradict each other at every turn.
+// that the two do not contradict each other at every turn. An end that is too far
+// away is that of a key which a clock running ahead has made to follow.
 func (s schedule) carryOn(k *storedKey, now time.Time) {
 	near := later(now, k.SignsFrom).Add(s.publish / 2)
-	if !k.SignsUntil.IsZero() && k.SignsUntil.Before(near) {
+	if !k.SignsUntil.IsZero() && (k.SignsUntil.Before(near) || s.ahead(k.SignsUntil, now)) {
 		k.SignsUntil, k.Retires = time.Time{}, time.Time{}
 	}
 }
@@ -192,7 +253,14 @@ func later(a, b time.Time) time.Time {
 
 // sameLife leaves aside what nobody changes once a key is made.
 func sameLife(a, b storedKey) bool {
-	return a.Kid == b.Kid && a.SignsUntil.Equal(b.SignsUntil) && a.Retires.Equal(b.Retires)
+	return a.Kid == b.Kid && a.Outlives == b.Outlives &&
+		a.SignsUntil.Equal(b.SignsUntil) && a.Retires.Equal(b.Retires) && leavesAlike(a, b)
+}
+
+// leavesAlike lets the instant at which an idle key leaves differ by what clocks do:
+// it need not be written again for that.
+func leavesAlike(a, b storedKey) bool {
+	return a.Leaves.IsZero() == b.Leaves.IsZero() && a.Leaves.Sub(b.Leaves).Abs() <= clockSlack
 }
 
 // nextChange is the first instant after now that any of the keys names. Not each
@@ -200,7 +268,7 @@ func sameLife(a, b storedKey) bool {
 func nextChange(keys []storedKey, now time.Time) time.Time {
 	var first time.Time
 	for _, k := range keys {
-		for _, t := range []time.Time{k.SignsFrom, k.SignsUntil, k.Retires} {
+		for _, t := range []time.Time{k.SignsFrom, k.SignsUntil, k.Retires, k.Leaves} {
 			if t.After(now) && (first.IsZero() || t.Before(first)) {
 				first = t
 			}
@@ -211,10 +279,11 @@ func nextChange(keys []storedKey, now time.Time) time.Time {
 
 // amend returns d as it should be stored at now, with the key that was made, if
 // any. byHand asks for a successor before it is due; where one is published
-// already it changes nothing.
+// already that begins as soon as a new one could it changes nothing.
 func (s schedule) amend(d document, now time.Time, byHand bool, generate func(alg string) (storedKey, error)) (document, string, error) {
 	o := s.at(d, now)
-	if byHand && o.next == nil && o.wants.IsZero() {
+	soon := now.Add(s.publish + clockSlack)
+	if byHand && o.wants.IsZero() && (o.next == nil || o.next.SignsFrom.After(soon)) {
 		o.wants = now.Add(s.publish)
 	}
 	d = document{Version: documentVersion, Keys: o.published}
@@ -233,6 +302,20 @@ func (s schedule) amend(d document, now time.Time, byHand bool, generate func(al
 	return s.settle(d, now), k.Kid, nil
 }
 
+// strays returns the error that names the keys of which s finds, and nobody has
+// found before, that they begin too far ahead; nil if there is none.
+func (s schedule) strays(d document, now time.Time) error {
+	var errs []error
+	for _, k := range d.Keys {
+		if s.ahead(k.SignsFrom, now) && k.Leaves.IsZero() {
+			errs = append(errs, fmt.Errorf("key %.64q is to sign from %s, which is later than any instance can have meant, and is not waited for: "+
+				"check the clocks of all instances; this one says %s",
+				k.Kid, k.SignsFrom.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // instant is t as it comes back from storage.
 func instant(t time.Time) time.Time { return t.Round(0).UTC() }
 
@@ -248,7 +331,7 @@ func decodeDocument(raw []byte) (document, error) {
 	if err := json.Unmarshal(raw, &v); err != nil || v.Version < 1 {
 		return document{}, errForeign
 	}
-	if v.Version != documentVersion {
+	if v.Version > documentVersion {
 		return document{}, fmt.Errorf("the stored key document has version %d, and this program knows %d: update this instance", v.Version, documentVersion)
 	}
 	var d document

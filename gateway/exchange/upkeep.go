@@ -42,7 +42,7 @@ func (r *KeyRing) Refresh(ctx context.Context) error {
 
 // Rotate publishes a next key now, which begins to sign once it has been published
 // for as long as every other: it does not sign when Rotate returns. Where a next
-// key is published already, Rotate changes nothing. The old key stays published
+// key is published already that begins as soon, Rotate changes nothing. The old key stays published
 // until its tokens have expired: Rotate withdraws nothing.
 func (r *KeyRing) Rotate(ctx context.Context) error {
 	kid, err := r.takeTurn(ctx, func() (string, error) { return r.amend(ctx, true) })
@@ -207,12 +207,17 @@ func (r *KeyRing) amend(ctx context.Context, byHand bool) (string, error) {
 	if err != nil && !first {
 		return "", gone(err)
 	}
-	d, kid, err := r.schedule.amend(r.doc, r.now(), byHand, generateKey)
+	now := r.now()
+	strays := r.schedule.strays(r.doc, now)
+	d, kid, err := r.schedule.amend(r.doc, now, byHand, generateKey)
 	if err != nil {
 		return "", err
 	}
 	if err := r.save(ctx, d); err != nil {
 		return "", err
+	}
+	if strays != nil { // not a failure of this attempt, which has dealt with them
+		r.rotated("", strays)
 	}
 	if first {
 		return "", nil
