@@ -73,7 +73,7 @@ func openDatabase(path string) (db *bolt.DB, err error) {
 	return db, err
 }
 
-// load checks the file's format and contents and takes over the revocations.
+// load checks the file's format and contents and takes over the revocations, all of them.
 func (f *File) load() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -97,7 +97,7 @@ func (f *File) load() (err error) {
 			if err != nil {
 				return damaged("reading a revocation: %v", err)
 			}
-			return f.revoked.add(key, revocation{at, r.until})
+			return f.revoked.take(key, revocation{at, r.until})
 		})
 	})
 }

@@ -9,6 +9,13 @@ func (m *Memory) Held() (spent, revoked int) {
 	return len(m.spent.queue), len(m.revoked.table.queue)
 }
 
+// HeldRevoked is how many revocations of the file take up memory.
+func (f *File) HeldRevoked() int {
+	f.revoked.mu.RLock()
+	defer f.revoked.mu.RUnlock()
+	return len(f.revoked.table.queue)
+}
+
 // HoldWrites keeps the file from being written until release is called.
 func (f *File) HoldWrites() (release func(), err error) {
 	tx, err := f.db.Begin(true)

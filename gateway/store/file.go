@@ -27,7 +27,8 @@ type FileConfig struct {
 	//
 	// An entry takes about 200 bytes of the file and twice its key. The file does
 	// not shrink: what expired entries leave behind is used for new ones.
-	// A revocation takes about 200 bytes of memory and its key as well.
+	// A revocation takes about 200 bytes of memory and its key as well. It is kept for
+	// a day after its time, unless a new one needs the room.
 	Capacity int
 
 	// Now is the clock. nil: time.Now.
@@ -88,7 +89,7 @@ func openFile(cfg FileConfig) (*File, error) {
 		capacity: capacityOr(cfg.Capacity),
 		now:      now,
 		db:       db,
-		revoked:  newRevocations(0, now), // bounded by the file
+		revoked:  newMirror(capacityOr(cfg.Capacity), now),
 		changes:  make(chan *change),
 		closing:  make(chan struct{}),
 		closed:   make(chan struct{}),

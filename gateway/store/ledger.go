@@ -104,8 +104,25 @@ func (l *ledger) put(key string, held *record, r record) error {
 }
 
 // sweep deletes up to limit entries whose time has passed.
-func (l *ledger) sweep(now instant, limit int) error {
-	gone := l.expired(now, limit)
+func (l *ledger) sweep(now instant, limit int) error { return l.remove(l.expired(now, limit)) }
+
+// makeRoom says whether one more entry finds room. A full ledger deletes those whose
+// time passed first: one, or more after its capacity was lowered. It deletes nothing
+// where that would not do.
+func (l *ledger) makeRoom(now instant) (ok bool, err error) {
+	if !l.full() {
+		return true, nil
+	}
+	need := int(l.count() - l.capacity + 1) //nolint:gosec // no more than there are entries
+	gone := l.expired(now, need)
+	if len(gone) < need {
+		return false, nil
+	}
+	return true, l.remove(gone)
+}
+
+// remove deletes the entries of some items of the index, which are in its order.
+func (l *ledger) remove(gone [][]byte) error {
 	if len(gone) == 0 {
 		return nil
 	}

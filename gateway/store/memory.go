@@ -16,7 +16,8 @@ type MemoryConfig struct {
 	// revocations, so that neither can crowd out the other. 0: [DefaultCapacity].
 	//
 	// An entry takes up to 200 bytes and its key. What expired entries leave behind
-	// is used for new ones.
+	// is used for new ones. A revocation is kept for a day after its time, unless a
+	// new one needs the room.
 	Capacity int
 
 	// Now is the clock. nil: time.Now.

@@ -42,7 +42,7 @@ func TestMemoryLetsGo(t *testing.T) {
 	if spent, revoked := m.Held(); spent != n || revoked != n+1 {
 		t.Errorf("counting what is held: got %d and %d, want %d and %d", spent, revoked, n, n+1)
 	}
-	now = now.Add(time.Hour)
+	now = now.Add(25 * time.Hour) // revocations stay for a day
 	for i := range n / 2 {
 		if err := m.Use(t.Context(), fmt.Sprint("new-", i), now.Add(time.Minute)); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,16 @@ import (
 	"time"
 )
 
+// revocationGrace is how long a revocation is kept after its until, out of sight:
+// [gateway.Store] goes by until whenever it is asked, but what has been dropped does
+// not come back when a clock that was ahead is set right, and a session would be good
+// again. A day is more than a wrong time zone or a bad time server makes, and little
+// enough that what has expired takes up memory for one day only.
+const revocationGrace = 24 * time.Hour
+
+// forgettable is the latest until of which nothing has to be kept any more at now.
+func forgettable(now instant) instant { return instantOf(now.time().Add(-revocationGrace)) }
+
 // A revocation is when something was revoked, and until when that is remembered.
 type revocation struct{ at, until instant }
 
@@ -27,14 +37,21 @@ func (r revocation) and(other revocation) revocation {
 
 // revocations answers from memory what was revoked when.
 type revocations struct {
-	now func() time.Time
+	now  func() time.Time
+	room int // where it holds that many, those that expired first make way
 
 	mu    sync.RWMutex // guards the table
 	table table[instant]
 }
 
 func newRevocations(capacity int, now func() time.Time) *revocations {
-	return &revocations{now: now, table: newTable[instant](capacity)}
+	return &revocations{now: now, room: capacity, table: newTable[instant](capacity)}
+}
+
+// newMirror is for what a file holds. It refuses nothing: what is on the disk has
+// found room there, and must be known here.
+func newMirror(capacity int, now func() time.Time) *revocations {
+	return &revocations{now: now, room: capacity, table: newTable[instant](0)}
 }
 
 // at returns when key was revoked, or the zero time.
@@ -57,12 +74,25 @@ func (r *revocations) add(key string, rev revocation) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := instantOf(r.now())
-	r.table.sweep(now, sweepPerWrite)
-	if held, ok := r.table.get(key, now); ok {
+	gone := forgettable(now)
+	r.table.sweep(gone, sweepPerWrite)
+	held, ok := r.table.entries[key]
+	if ok {
 		rev = rev.and(revocation{held.value, held.until})
 	}
-	if !rev.until.after(now) {
+	if !rev.until.after(gone) {
 		return nil
 	}
+	if !ok {
+		r.table.sweep(now, len(r.table.entries)-r.room+1)
+	}
+	return r.table.put(key, entry[instant]{rev.at, rev.until})
+}
+
+// take holds a revocation as it was read from the file. It does not ask the clock:
+// that may be wrong while the file is opened, and set right later.
+func (r *revocations) take(key string, rev revocation) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.table.put(key, entry[instant]{rev.at, rev.until})
 }

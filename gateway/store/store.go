@@ -10,6 +10,12 @@
 // File and Memory are a [gateway.Store] each; package storetest is what such a
 // store has to pass. Both are bounded. When they are full of entries that still
 // matter they refuse with [ErrFull]; they never forget early to make room.
+//
+// Both go by the clock, and clocks are set wrong and right again. A use of which the
+// record may be gone already is refused. A revocation is kept for a day after its
+// time, so that it holds again when a clock that was ahead is set back. A clock that
+// is further ahead loses those it passes by more than that day; and one that is ahead
+// while there is no room loses those that would have expired, the oldest first.
 package store
 
 import (
@@ -31,9 +37,9 @@ var errClosed = errors.New("store is closed")
 // maxKey is the length of the longest key, in bytes, that a [gateway.Store] takes.
 const maxKey = 512
 
-// sweepPerWrite is how many expired entries a write takes away at most. It is more
-// than the one entry a write adds, so that a backlog shrinks; and small, so that no
-// writer pays for a crowd that expired together.
+// sweepPerWrite is how many entries that have had their time a write sweeps at
+// most. It is more than the one entry a write adds, so that a backlog shrinks; and
+// small, so that no writer pays for a crowd that expired together.
 const sweepPerWrite = 4
 
 func checkKey(key string) error {

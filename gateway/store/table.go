@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A table holds entries in memory until their time has passed. It does not lock.
+// A table holds entries in memory until they are swept. It does not lock.
 type table[V any] struct {
 	entries  map[string]entry[V]
 	queue    queue   // one item for every entry, never later than the entry's own until

@@ -33,12 +33,15 @@ func (f *File) begin(tx *bolt.Tx) (*transaction, error) {
 }
 
 // applyAll sweeps and then applies one change after the other. Every change adds one
-// entry at most, so that after the sweep a full ledger is full of what still matters.
+// entry at most, so that after the sweep a full ledger of what was spent is full of
+// what still matters; revoke makes room by itself.
 func (t *transaction) applyAll(changes []*change) error {
-	for _, l := range []*ledger{t.spent, t.revoked} {
-		if err := l.sweep(t.now, sweepPerWrite*len(changes)); err != nil {
-			return err
-		}
+	limit := sweepPerWrite * len(changes)
+	if err := t.spent.sweep(t.now, limit); err != nil {
+		return err
+	}
+	if err := t.revoked.sweep(forgettable(t.now), limit); err != nil {
+		return err
 	}
 	written := false
 	for _, c := range changes {
@@ -84,18 +87,22 @@ func (t *transaction) revoke(key string, rev revocation) (refusal, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if held.live(t.now) {
+	if held != nil {
 		at, _, err := cutInstant(held.value)
 		if err != nil {
 			return nil, damaged("reading a revocation: %v", err)
 		}
 		rev = rev.and(revocation{at, held.until})
 	}
-	if !rev.until.after(t.now) {
+	if !rev.until.after(forgettable(t.now)) {
 		return nil, nil
 	}
-	if held == nil && t.revoked.full() {
-		return fmt.Errorf("revoking: %w: it holds %d entries", ErrFull, t.revoked.count()), nil
+	if held == nil {
+		if room, err := t.revoked.makeRoom(t.now); err != nil {
+			return nil, err
+		} else if !room {
+			return fmt.Errorf("revoking: %w: it holds %d entries", ErrFull, t.revoked.count()), nil
+		}
 	}
 	return nil, t.revoked.put(key, held, record{rev.until, rev.at.bytes()})
 }
