@@ -36,7 +36,7 @@ func newFetcher(cfg RemoteConfig) (fetcher, error) {
 		return fetcher{}, fmt.Errorf("the URL %q is http, so anybody on the way could replace the keys; use https", plainURL(u))
 	}
 	if cfg.MinRefresh > cfg.MaxRefresh {
-		return fetcher{}, errors.New("the least refresh interval is longer than the longest")
+		return fetcher{}, errors.New("the least refresh interval is longer than the longest, or than half of what a set serves for")
 	}
 	client := http.Client{Transport: ownTransport()}
 	if cfg.Client != nil {

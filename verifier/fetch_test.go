@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/verifier"
@@ -131,6 +132,52 @@ func TestRemoteFollowsRedirectOnTheSameHost(t *testing.T) {
 	wantCode(t, err, "")
 }
 
+// Cache-Control is followed within bounds.
+func TestRemoteRefreshInterval(t *testing.T) {
+	for _, c := range []struct {
+		cacheControl string
+		want         time.Duration
+	}{
+		{"", 15 * time.Minute},
+		{"public", 15 * time.Minute},
+		{"max-age=600", 10 * time.Minute},
+		{"public, Max-Age=600, must-revalidate", 10 * time.Minute},
+		{`max-age="600"`, 10 * time.Minute},
+		{"max-age=1", time.Minute},
+		{"max-age=0", time.Minute},
+		{"max-age=43199", 12*time.Hour - time.Second},
+		{"max-age=86400", 12 * time.Hour},
+		{"max-age=999999", 12 * time.Hour},
+		{"max-age=99999999999999999999", 12 * time.Hour},
+		{"max-age=-5", 15 * time.Minute},
+		{"max-age=soon", 15 * time.Minute},
+		{"s-maxage=600", 15 * time.Minute},
+		{"no-cache", time.Minute},
+		{"max-age=600, no-store", time.Minute},
+	} {
+		t.Run(c.cacheControl, func(t *testing.T) {
+			bubble(t, func(t *testing.T, o *origin) {
+				o.header.Set("Cache-Control", c.cacheControl)
+				keys, _ := start(t, o.config())
+				synctest.Wait()
+				if got := time.Until(keys.Status().Next); got != c.want {
+					t.Errorf("next refresh is due in %s, want %s", got, c.want)
+				}
+				time.Sleep(c.want - time.Second)
+				synctest.Wait()
+				if got := o.count(); got != 1 {
+					t.Errorf("got %d fetches a second before the interval ends, want 1", got)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if got := o.count(); got != 2 {
+					t.Errorf("got %d fetches a second after the interval, want 2", got)
+				}
+			})
+		})
+	}
+}
+
 func TestRemoteConfigErrors(t *testing.T) {
 	good := "https://issuer.example/jwks"
 	for _, c := range []struct {
@@ -151,6 +198,8 @@ func TestRemoteConfigErrors(t *testing.T) {
 		{"http, loopback, IPv6", verifier.RemoteConfig{URL: "http://[::1]:1/"}, ""},
 		{"http, localhost", verifier.RemoteConfig{URL: "http://localhost:1/"}, ""},
 		{"bounds the wrong way round", verifier.RemoteConfig{URL: good, MinRefresh: time.Hour, MaxRefresh: time.Minute}, "interval"},
+		{"a set that ends before it is refreshed", verifier.RemoteConfig{URL: good, MinRefresh: time.Minute, MaxStale: 2*time.Minute - 1}, "interval"},
+		{"a set that just outlives that", verifier.RemoteConfig{URL: good, MinRefresh: time.Minute, MaxStale: 2 * time.Minute}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.cfg.Client = &http.Client{Transport: nowhere{}}

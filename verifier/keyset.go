@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -118,6 +119,9 @@ func parseKey(data []byte) (*publicKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Some servers write out the members that a key does not have. As null they say
+	// nothing, so they restrict nothing.
+	maps.DeleteFunc(members, func(_ string, v any) bool { return v == nil })
 	k := &publicKey{jwk: make(map[string]any)}
 	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
 		if v, ok := members[name]; ok {

@@ -115,6 +115,69 @@ func TestPrivateKeysAreReducedToTheirPublicPart(t *testing.T) {
 	}
 }
 
+// A nullCase is a JWK with one member that is null, or else.
+type nullCase struct {
+	alg, member string
+	value       any
+	usable      bool
+}
+
+func (c nullCase) run(t *testing.T) {
+	key := verifiertest.NewKey(t, c.alg)
+	jwk := key.JWK()
+	jwk[c.member] = c.value
+	keys, err := verifier.ParseKeySet(verifiertest.JWKS(t, jwk))
+	if !c.usable {
+		if err == nil {
+			t.Error("the key is taken")
+		}
+		return
+	}
+	must(t, err)
+	header := map[string]any{}
+	if c.member == "kid" {
+		header["kid"] = nil
+	}
+	if _, err := keys.VerifySignature(t.Context(), parse(t, key.Token(header, nil))); err != nil {
+		t.Error(err)
+	}
+	out, err := json.Marshal(keys)
+	must(t, err)
+	if strings.Contains(string(out), "null") {
+		t.Errorf("null comes out: %s", out)
+	}
+}
+
+// Servers that write out all members of their JWK class, with null for those that a
+// key does not have, mean that it does not have them. What else is no string, or an
+// empty list, does restrict the key.
+func TestNullMembersOfAKeyAreAbsent(t *testing.T) {
+	for _, c := range []nullCase{
+		{"RS256", "use", nil, true},
+		{"RS256", "use", "enc", false},
+		{"RS256", "use", 5, false},
+		{"RS256", "alg", nil, true},
+		{"RS256", "alg", "ES256", false},
+		{"RS256", "alg", []string{}, false},
+		{"RS256", "key_ops", nil, true},
+		{"RS256", "key_ops", []string{}, false},
+		{"RS256", "key_ops", []any{nil}, false},
+		{"RS256", "kid", nil, true},
+		{"RS256", "kid", false, false},
+		{"RS256", "crv", nil, true},
+		{"ES256", "n", nil, true},
+		{"EdDSA", "y", nil, true},
+		{"RS256", "n", nil, false},
+		{"RS256", "e", nil, false},
+		{"ES256", "crv", nil, false},
+		{"ES256", "y", nil, false},
+		{"EdDSA", "x", nil, false},
+		{"ES256", "kty", nil, false},
+	} {
+		t.Run(fmt.Sprintf("%s %s %v", c.alg, c.member, c.value), c.run)
+	}
+}
+
 // What a set writes, it reads, with all that restricts its keys.
 func TestMarshalKeySet(t *testing.T) {
 	key := verifiertest.NewKey(t, "RS256")

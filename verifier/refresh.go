@@ -2,19 +2,18 @@ package verifier
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"time"
 )
 
 // keepFresh is the goroutine of a RemoteKeySet, and the only one that fetches. Beside
-// it others load and save snapshots, so that a hanging storage delays nothing.
+// it another loads and saves snapshots, so that a hanging storage delays nothing.
 func (s *RemoteKeySet) keepFresh() {
 	defer close(s.done)
-	defer s.storing.Wait()
-	s.storing.Go(s.restore)
+	storage, giveUp := context.WithCancel(context.WithoutCancel(s.ctx))
+	go s.store(storage)
+	defer s.finishStoring(giveUp)
 	failures := 0
 	for s.ctx.Err() == nil {
 		f := s.depart()
@@ -28,7 +27,7 @@ func (s *RemoteKeySet) keepFresh() {
 		s.land(f, interval, err)
 		if err == nil {
 			s.restored.end()
-			s.storing.Go(s.save)
+			s.haveSaved()
 		}
 		if err == nil || s.ctx.Err() == nil { // else it failed because the set was closed
 			s.report(err)
@@ -97,63 +96,4 @@ func (s *RemoteKeySet) land(f *flight, next time.Duration, err error) {
 func (s *RemoteKeySet) retryIn(failures int) time.Duration {
 	wait := min(retryFirst<<min(failures, 20), s.cfg.MinRefresh)
 	return wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter is no secret
-}
-
-// restore serves the snapshot until the first fetch succeeds.
-func (s *RemoteKeySet) restore() {
-	defer s.restored.end()
-	if s.cfg.Snapshots == nil {
-		return
-	}
-	old, err := s.load()
-	if err != nil {
-		s.report(fmt.Errorf("loading key snapshot: %w", err))
-		return
-	}
-	s.current.CompareAndSwap(nil, old)
-}
-
-// load returns nil where there is no snapshot of this issuer and URL.
-func (s *RemoteKeySet) load() (*fetched, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Timeout)
-	defer cancel()
-	snapshot, err := s.cfg.Snapshots.Load(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if snapshot.Issuer != s.cfg.Issuer || snapshot.URL != s.cfg.URL {
-		return nil, nil
-	}
-	keys, err := parseKeySet(snapshot.Keys, s.cfg.MaxKeys)
-	if err != nil {
-		return nil, err
-	}
-	at := snapshot.Fetched
-	if now := s.cfg.Now(); at.After(now) {
-		at = now // from a clock ahead of this one: it must not serve for longer than it may
-	}
-	return &fetched{keys, at}, nil
-}
-
-// save keeps the newest set, also where the set is being closed: the next start may
-// need it.
-func (s *RemoteKeySet) save() {
-	if s.cfg.Snapshots == nil {
-		return
-	}
-	s.saving <- struct{}{}
-	defer func() { <-s.saving }()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.cfg.Timeout)
-	defer cancel()
-	f := s.current.Load()
-	keys, err := f.keys.MarshalJSON()
-	if err == nil {
-		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, URL: s.cfg.URL, Fetched: f.at, Keys: keys})
-	}
-	if err != nil {
-		s.report(fmt.Errorf("saving key snapshot: %w", err))
-	}
 }

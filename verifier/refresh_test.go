@@ -117,49 +117,6 @@ func verify(t *testing.T, v *verifier.Verifier, token string, want verifier.Code
 	return err
 }
 
-func TestRemoteRefreshInterval(t *testing.T) {
-	for _, c := range []struct {
-		cacheControl string
-		want         time.Duration
-	}{
-		{"", 15 * time.Minute},
-		{"public", 15 * time.Minute},
-		{"max-age=600", 10 * time.Minute},
-		{"public, Max-Age=600, must-revalidate", 10 * time.Minute},
-		{`max-age="600"`, 10 * time.Minute},
-		{"max-age=1", time.Minute},
-		{"max-age=0", time.Minute},
-		{"max-age=999999", 24 * time.Hour},
-		{"max-age=99999999999999999999", 24 * time.Hour},
-		{"max-age=-5", 15 * time.Minute},
-		{"max-age=soon", 15 * time.Minute},
-		{"s-maxage=600", 15 * time.Minute},
-		{"no-cache", time.Minute},
-		{"max-age=600, no-store", time.Minute},
-	} {
-		t.Run(c.cacheControl, func(t *testing.T) {
-			bubble(t, func(t *testing.T, o *origin) {
-				o.header.Set("Cache-Control", c.cacheControl)
-				keys, _ := start(t, o.config())
-				synctest.Wait()
-				if got := time.Until(keys.Status().Next); got != c.want {
-					t.Errorf("next refresh is due in %s, want %s", got, c.want)
-				}
-				time.Sleep(c.want - time.Second)
-				synctest.Wait()
-				if got := o.count(); got != 1 {
-					t.Errorf("got %d fetches a second before the interval ends, want 1", got)
-				}
-				time.Sleep(2 * time.Second)
-				synctest.Wait()
-				if got := o.count(); got != 2 {
-					t.Errorf("got %d fetches a second after the interval, want 2", got)
-				}
-			})
-		})
-	}
-}
-
 // An outage of the issuer must not become an outage of the gateway, but a set that
 // nobody has confirmed for a day is no longer believed.
 func TestRemoteStaleSetServesThenStops(t *testing.T) {
@@ -185,6 +142,71 @@ func TestRemoteStaleSetServesThenStops(t *testing.T) {
 		time.Sleep(time.Minute)
 		verify(t, v, token, "")
 	})
+}
+
+// Large issuers let their sets be kept for a day and longer. That must not spend the
+// time which a set has for outliving an outage.
+func TestRemoteStaleSetServesThoughItMayBeKeptForLong(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		o.header.Set("Cache-Control", "public, max-age=86400")
+		keys, v := start(t, o.config())
+		token := o.token(t)
+		verify(t, v, token, "")
+		o.set(func() { o.down = true })
+
+		time.Sleep(12*time.Hour + time.Minute)
+		if err := keys.Status().Err; err == nil {
+			t.Fatal("nothing was fetched in twelve hours")
+		}
+		time.Sleep(12*time.Hour - time.Minute - time.Second)
+		verify(t, v, token, "")
+		time.Sleep(time.Second)
+		verify(t, v, token, verifier.CodeKeysUnavailable)
+	})
+}
+
+// However long a response says that it may be kept, and however long the next takes,
+// one set follows the other.
+func TestRemoteNoGapBetweenTwoSets(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		max, maxStale time.Duration
+		want          time.Duration // between two fetches
+	}{
+		{"by default", 0, 0, 12 * time.Hour},
+		{"as long as a set serves", time.Hour, time.Hour, 30 * time.Minute},
+		{"longer than a set serves", 24 * time.Hour, 2 * time.Minute, time.Minute},
+		{"shorter than a set serves", time.Hour, 3 * time.Hour, time.Hour},
+		{"longer than a day", 72 * time.Hour, 144 * time.Hour, 72 * time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, o *origin) {
+				o.header.Set("Cache-Control", "max-age=604800")
+				cfg := o.config()
+				cfg.MaxRefresh, cfg.MaxStale = c.max, c.maxStale
+				keys, v := start(t, cfg)
+				claims, err := v.Verify(t.Context(), o.token(t))
+				wantCode(t, err, "")
+				o.set(func() { o.takes = 4 * time.Second })
+				for n := 1; n < 4; n++ {
+					status := keys.Status()
+					if got := status.Next.Sub(status.Fetched); got != c.want {
+						t.Errorf("the next fetch is due %s after the last, want %s", got, c.want)
+					}
+					time.Sleep(time.Until(status.Next) - time.Second)
+					for range 8 { // seconds: before, while and after the next is fetched
+						if !keys.Holds(claims.Key) {
+							t.Fatalf("the key is gone when the set is %s old", keys.Status().Age)
+						}
+						time.Sleep(time.Second)
+					}
+					if got := o.count(); got != n+1 {
+						t.Fatalf("got %d fetches after %d intervals, want %d", got, n, n+1)
+					}
+				}
+			})
+		})
+	}
 }
 
 // With no set at all the answer is "later", never "no", and it heals by itself.

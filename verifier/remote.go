@@ -25,14 +25,17 @@ type RemoteConfig struct {
 
 	// MinRefresh (1m) and MaxRefresh (24h) bound the refresh interval that the
 	// response's Cache-Control asks for; DefaultRefresh (15m) is used where it asks
-	// for none.
+	// for none. MaxRefresh counts as at most half of MaxStale, so 12h unless that is
+	// longer: an issuer that fails when the refresh is due then leaves as much time
+	// again for the fetch to succeed, whatever its Cache-Control says.
 	MinRefresh, MaxRefresh, DefaultRefresh time.Duration
 
 	// UnknownKey (10s) is the least time between two fetches that tokens cause by
 	// naming keys which the set does not have.
 	UnknownKey time.Duration
 
-	// MaxStale (24h) is how long a set serves after it was fetched, if no fetch succeeds since.
+	// MaxStale (24h) is how long a set serves after it was fetched, if no fetch succeeds
+	// since. A restart does not begin it anew. It cannot be less than twice MinRefresh.
 	MaxStale time.Duration
 
 	// Timeout (5s) bounds one fetch, and how long a caller waits for it.
@@ -61,10 +64,10 @@ const retryFirst = time.Second
 
 func (c RemoteConfig) withDefaults() RemoteConfig {
 	c.MinRefresh = orDefault(c.MinRefresh, time.Minute)
-	c.MaxRefresh = orDefault(c.MaxRefresh, 24*time.Hour)
 	c.DefaultRefresh = orDefault(c.DefaultRefresh, 15*time.Minute)
 	c.UnknownKey = orDefault(c.UnknownKey, 10*time.Second)
 	c.MaxStale = orDefault(c.MaxStale, 24*time.Hour)
+	c.MaxRefresh = min(orDefault(c.MaxRefresh, 24*time.Hour), c.MaxStale/2)
 	c.Timeout = orDefault(c.Timeout, 5*time.Second)
 	c.MaxBytes = orDefault(c.MaxBytes, 1<<20)
 	c.MaxKeys = orDefault(c.MaxKeys, 100)
@@ -101,11 +104,11 @@ type RemoteKeySet struct {
 
 	ctx    context.Context // ended by Close; fetches run under it
 	cancel context.CancelFunc
-	done   chan struct{} // closed when all goroutines have ended
+	done   chan struct{} // closed when Close may return
 
-	storing   sync.WaitGroup // the goroutines that load and save snapshots
-	saving    chan struct{}  // has room for one: a snapshot is being saved
-	reporting sync.Mutex     // held while Refreshed is called
+	unsaved   chan struct{} // has room for one: there is a set to save
+	stored    chan struct{} // closed when nothing is loaded or saved any more
+	reporting sync.Mutex    // held while Refreshed is called
 
 	mu          sync.Mutex // guards all below
 	running     *flight    // the fetch under way
@@ -155,7 +158,8 @@ func NewRemoteKeySet(cfg RemoteConfig) (*RemoteKeySet, error) {
 		fetcher:  f,
 		restored: newFlight(),
 		wake:     make(chan struct{}, 1),
-		saving:   make(chan struct{}, 1),
+		unsaved:  make(chan struct{}, 1),
+		stored:   make(chan struct{}),
 		done:     make(chan struct{}),
 		queued:   newFlight(),
 	}
@@ -164,8 +168,10 @@ func NewRemoteKeySet(cfg RemoteConfig) (*RemoteKeySet, error) {
 	return s, nil
 }
 
-// Close ends the goroutine and the fetch under way, and waits for both; a snapshot
-// that is being saved is saved first. The set goes on serving what it has, until MaxStale.
+// Close ends the goroutine and the fetch under way, and waits for both. The newest
+// snapshot is saved first, unless the storage takes longer than Timeout; then its
+// context ends, and it is not waited for. The set goes on serving what it has, until
+// MaxStale.
 func (s *RemoteKeySet) Close() {
 	s.cancel()
 	<-s.done

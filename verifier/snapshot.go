@@ -2,12 +2,17 @@ package verifier
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 )
 
 // A SnapshotStore keeps the last good set of a [RemoteKeySet], so that a restart
 // while the issuer is down still verifies. One store holds one snapshot. It is
-// trusted: whoever can write to it chooses the keys.
+// trusted: whoever can write to it chooses the keys. A key set calls one method at a
+// time, and the next only when that has returned, so both should heed ctx: as long as
+// a call hangs, nothing is saved.
 type SnapshotStore interface {
 	// Load returns what was saved last, or the zero Snapshot or an error that
 	// wraps [io/fs.ErrNotExist] if there is nothing.
@@ -24,4 +29,102 @@ type Snapshot struct {
 	URL     string    `json:"url"`
 	Fetched time.Time `json:"fetched"`
 	Keys    []byte    `json:"keys"` // a JWK Set, public members only
+}
+
+// store is the goroutine that keeps the snapshot: one, and one call at a time, so that
+// a storage that hangs holds up this goroutine alone. It outlives s.ctx, as a set that
+// was fetched just before the end may be what the next start needs; ctx ends when
+// nobody waits for the storage any more.
+func (s *RemoteKeySet) store(ctx context.Context) {
+	defer close(s.stored)
+	defer s.restored.end()
+	if s.cfg.Snapshots == nil {
+		return
+	}
+	report := func(err error) {
+		if err != nil && ctx.Err() == nil {
+			s.report(err)
+		}
+	}
+	report(s.restore())
+	for range s.unsaved {
+		if ctx.Err() != nil {
+			return // by now the storage may hold what a newer key set saved
+		}
+		report(s.save(ctx))
+	}
+}
+
+// haveSaved asks for the current set to be saved. Sets that come while one is being
+// saved share the next turn, in which the newest is.
+func (s *RemoteKeySet) haveSaved() {
+	select {
+	case s.unsaved <- struct{}{}:
+	default:
+	}
+}
+
+// finishStoring lets the storage finish, but not hold up Close for longer than Timeout.
+func (s *RemoteKeySet) finishStoring(giveUp context.CancelFunc) {
+	defer giveUp()
+	close(s.unsaved)
+	timer := time.NewTimer(s.cfg.Timeout)
+	defer timer.Stop()
+	select {
+	case <-s.stored:
+	case <-timer.C:
+		giveUp()
+		s.report(fmt.Errorf("saving key snapshot: the storage did not answer within %s of the end", s.cfg.Timeout))
+	}
+}
+
+// restore serves the snapshot until the first fetch succeeds.
+func (s *RemoteKeySet) restore() error {
+	defer s.restored.end()
+	old, err := s.load()
+	if err != nil {
+		return fmt.Errorf("loading key snapshot: %w", err)
+	}
+	s.current.CompareAndSwap(nil, old)
+	return nil
+}
+
+// load returns nil where there is no snapshot of this issuer and URL.
+func (s *RemoteKeySet) load() (*fetched, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.cfg.Timeout)
+	defer cancel()
+	snapshot, err := s.cfg.Snapshots.Load(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if snapshot.Issuer != s.cfg.Issuer || snapshot.URL != s.cfg.URL {
+		return nil, nil
+	}
+	keys, err := parseKeySet(snapshot.Keys, s.cfg.MaxKeys)
+	if err != nil {
+		return nil, err
+	}
+	at := snapshot.Fetched
+	if now := s.cfg.Now(); at.After(now) {
+		at = now // from a clock ahead of this one: it must not serve for longer than it may
+	}
+	return &fetched{keys, at}, nil
+}
+
+// save keeps the newest set.
+func (s *RemoteKeySet) save(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	f := s.current.Load()
+	keys, err := f.keys.MarshalJSON()
+	if err == nil {
+		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, URL: s.cfg.URL, Fetched: f.at, Keys: keys})
+	}
+	if err != nil {
+		return fmt.Errorf("saving key snapshot: %w", err)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,6 +125,109 @@ func TestRemoteSnapshotStoreThatHangs(t *testing.T) {
 		if took := time.Since(begun); took != 2*time.Second {
 			t.Errorf("two fetches of a second took %s", took)
 		}
+	})
+}
+
+// A deaf storage does not heed its context.
+type deaf struct {
+	memory
+
+	hears chan struct{} // closed when it answers at last
+	calls atomic.Int32  // of Save
+}
+
+func (d *deaf) Save(_ context.Context, s verifier.Snapshot) error {
+	d.calls.Add(1)
+	<-d.hears
+	return d.memory.Save(context.Background(), s)
+}
+
+// A reload must not wait for ever for a network file system that is gone, nor may each
+// fetch leave a goroutine there.
+func TestRemoteSnapshotStoreThatIsDeaf(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		d := &deaf{hears: make(chan struct{})}
+		var last error
+		cfg := o.config()
+		cfg.Snapshots = d
+		cfg.Refreshed = func(_ int, err error) { last = err }
+		keys, v := start(t, cfg)
+		for range 10 {
+			if err := keys.Refresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		synctest.Wait()
+		if got := d.calls.Load(); got != 1 {
+			t.Errorf("the storage is called %d times at once, want once", got)
+		}
+		begun := time.Now()
+		keys.Close()
+		if took := time.Since(begun); took != 5*time.Second {
+			t.Errorf("closed after %s, want the 5s of Timeout", took)
+		}
+		if last == nil || !strings.Contains(last.Error(), "saving key snapshot") {
+			t.Errorf("reported last %v, want that the snapshot is not saved", last)
+		}
+		verify(t, v, o.token(t), "")
+
+		// What comes later may not replace what the next key set saved in the meantime.
+		d.err, last = errors.New("too late"), nil
+		close(d.hears)
+		synctest.Wait()
+		if got := d.calls.Load(); got != 1 || last != nil {
+			t.Errorf("after the end: %d calls, want 1; reported %v, want nothing", got, last)
+		}
+	})
+}
+
+// The same with a storage that is deaf when it is to load.
+type deafLoad struct{ hears chan struct{} }
+
+func (d deafLoad) Load(context.Context) (verifier.Snapshot, error) {
+	<-d.hears
+	return verifier.Snapshot{}, errors.New("too late")
+}
+
+func (deafLoad) Save(context.Context, verifier.Snapshot) error { return errors.New("not reached") }
+
+func TestRemoteSnapshotStoreThatIsDeafFromTheStart(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		d := deafLoad{make(chan struct{})}
+		cfg := o.config()
+		cfg.Snapshots = d
+		keys, v := start(t, cfg)
+		verify(t, v, o.token(t), "")
+		begun := time.Now()
+		keys.Close()
+		if took := time.Since(begun); took != 5*time.Second {
+			t.Errorf("closed after %s, want the 5s of Timeout", took)
+		}
+		close(d.hears)
+	})
+}
+
+// While one set is saved others come. The newest of them is saved, and only that.
+func TestRemoteSnapshotOfTheNewestSetIsSaved(t *testing.T) {
+	bubble(t, func(t *testing.T, o *origin) {
+		m := &memory{takes: time.Second}
+		cfg := o.config()
+		cfg.Snapshots = m
+		keys, _ := start(t, cfg)
+		time.Sleep(1500 * time.Millisecond) // it is loaded, and the first is being saved
+		for range 5 {
+			o.rotate(t)
+			if err := keys.Refresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		keys.Close()
+		if m.saved != 2 {
+			t.Errorf("saved %d times, want 2", m.saved)
+		}
+		saved, err := verifier.ParseKeySet(m.snapshot.Keys)
+		must(t, err)
+		verify(t, newVerifier(t, originIssuer, saved), o.token(t), "")
 	})
 }
 
