@@ -44,7 +44,7 @@ func TestEventStreamsEndWithTheirSession(t *testing.T) {
 					}
 				}
 			})
-			token := g.external("alice", map[string]any{"exp": time.Now().Add(3 * time.Second).Unix()})
+			token := g.external("alice", map[string]any{"exp": time.Now().Add(6 * time.Second).Unix()})
 			if name == "revoked" {
 				token = g.external("alice")
 			}
@@ -55,7 +55,15 @@ func TestEventStreamsEndWithTheirSession(t *testing.T) {
 			if rest, err := io.ReadAll(limited); err == nil && len(rest) > 0 {
 				t.Errorf("the stream went on: %q", rest)
 			}
-			ticks <- struct{}{} // only the stream without a limit is left to take it
+			go func() { // until the test ends: the upstream's other half may take some before it notices
+				for {
+					select {
+					case ticks <- struct{}{}:
+					case <-t.Context().Done():
+						return
+					}
+				}
+			}()
 			unlimited.next(t)
 		})
 	}
