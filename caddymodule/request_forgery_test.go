@@ -1,0 +1,253 @@
+package caddymodule_test
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+)
+
+// A client must not be able to say in its own words what only the gateway may say,
+// on no kind of route, in no spelling, whether the claim is there or not.
+func TestForgedHeadersNeverReachTheUpstream(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		optional
+		elevated_header X-Elevated
+		claim_header X-User-Id user_id
+		claim_header X-User-Email email
+	}
+	reverse_proxy {{upstream}}`)
+	forged := http.Header{}
+	for _, name := range []string{"X-User-Id", "X-User-Email", "X-Elevated", "X-Dyn-Elevated-Access-Token", "X-Step-Up-Assertion"} {
+		for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", "."), strings.Replace(name, "-", "_", 1)} {
+			if http.CanonicalHeaderKey(spelling) == "X-Dyn-Elevated-Access-Token" || http.CanonicalHeaderKey(spelling) == "X-Step-Up-Assertion" {
+				continue // these are read; here they would be garbage
+			}
+			forged[spelling] = []string{"evil", "evil again"}
+		}
+	}
+	for _, name := range []string{"X-HTTP-Method-Override", "X-Original-URL", "X-Rewrite-URL", "x_original_url"} {
+		forged[name] = []string{"/evil"}
+	}
+	forged["X-Honest"] = []string{"kept"}
+	for who, bearer := range map[string]string{"anonymous": "", "alice": g.external("alice")} {
+		g.want(request{path: "/", bearer: bearer, header: forged}, 200, "")
+		seen := g.upstream.last(t)
+		for name, values := range seen.Header {
+			if strings.Contains(strings.Join(values, " "), "evil") {
+				t.Errorf("%s: %s: %q reached the upstream", who, name, values)
+			}
+		}
+		if seen.Header.Get("X-Honest") != "kept" {
+			t.Errorf("%s: an honest header is gone", who)
+		}
+		if got := seen.Header.Get("X-User-Id") != ""; got != (who == "alice") {
+			t.Errorf("%s: X-User-Id set: %t", who, got)
+		}
+	}
+}
+
+// With "Connection: x-user-id" a client would have the proxy delete what the gateway has set.
+func TestConnectionCannotDeleteWhatWasInjected(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		claim_header X-User-Id user_id
+	}
+	reverse_proxy {{upstream}}`)
+	raw := g.raw("GET / HTTP/1.1\r\nHost: " + g.address + "\r\nAuthorization: Bearer " + g.external("alice") +
+		"\r\nConnection: close, Authorization\r\nconnection: X-USER-ID\r\n\r\n")
+	if !strings.HasPrefix(raw, "HTTP/1.1 200") {
+		t.Fatalf("answer %q", raw)
+	}
+	seen := g.upstream.last(t)
+	if seen.Header.Get("Authorization") == "" || seen.Header.Get("X-User-Id") == "" {
+		t.Errorf("deleted on the client's behalf: %v", seen.Header)
+	}
+}
+
+// raw sends bytes as they are and returns the answer.
+func (g *running) raw(request string) string {
+	g.t.Helper()
+	conn, err := net.Dial("tcp", g.address)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, request); err != nil {
+		g.t.Fatal(err)
+	}
+	answer, err := io.ReadAll(bufio.NewReader(conn))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return string(answer)
+}
+
+// Trailers arrive after everything was decided; many servers merge them into the headers.
+func TestForgedTrailersNeverReachTheUpstream(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		claim_header X-User-Id user_id
+	}
+	reverse_proxy {{upstream}}`)
+	raw := g.raw("POST / HTTP/1.1\r\nHost: " + g.address + "\r\nAuthorization: Bearer " + g.external("alice") +
+		"\r\nConnection: close\r\nTrailer: X-Honest, X-User-Id\r\nTransfer-Encoding: chunked\r\n\r\n" +
+		"2\r\nhi\r\n0\r\nX-Honest: kept\r\nX-User-Id: evil\r\n\r\n")
+	if !strings.HasPrefix(raw, "HTTP/1.1 200") {
+		t.Fatalf("answer %q", raw)
+	}
+	seen := g.upstream.last(t)
+	if got := seen.Trailer.Get("X-User-Id"); got != "" {
+		t.Errorf("the trailer X-User-Id: %q reached the upstream", got)
+	}
+	if got := seen.Trailer.Get("X-Honest"); got != "kept" {
+		t.Errorf("the trailer X-Honest is %q", got)
+	}
+}
+
+// An error route is another upstream: it must not get the token that was meant for the first.
+func TestErrorRoutesGetNoToken(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		claim_header X-User-Id user_id
+		allow_query token
+	}
+	reverse_proxy /dead 127.0.0.1:1
+	reverse_proxy {{upstream}}
+	handle_errors {
+		rewrite * /error-page?{query}
+		reverse_proxy {{upstream}}
+	}`)
+	external := g.external("alice")
+	for name, r := range map[string]request{
+		"in the header": {path: "/dead", bearer: external},
+		"in the query":  {path: "/dead?token=" + external},
+	} {
+		g.do(r)
+		seen := g.upstream.last(t)
+		if seen.URL.Path != "/error-page" {
+			t.Fatalf("%s: the error route was not asked, but %s", name, seen.URL.Path)
+		}
+		if seen.Header.Get("Authorization") != "" || seen.Header.Get("X-User-Id") != "" || strings.Contains(seen.URL.RawQuery, "ey") {
+			t.Errorf("%s: the error route got %v, query %q", name, seen.Header, seen.URL.RawQuery)
+		}
+	}
+	g.want(request{path: "/alive", bearer: external}, 200, "")
+	if g.upstream.last(t).Header.Get("Authorization") == "" {
+		t.Error("the upstream got no token either: this test shows nothing")
+	}
+}
+
+// A second gate of the same environment decides nothing anew, but what it says must hold.
+func TestASecondGateKeepsItsPromises(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		optional
+	}
+	route /private {
+		byoa {
+			claim_header X-User external_id
+			allow_query token
+		}
+		reverse_proxy {{upstream}}
+	}
+	route /public {
+		byoa {
+			optional
+			claim_header X-User external_id
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	mallory := g.external("mallory")
+	forged := http.Header{"X-User": {"alice"}, "x_user": {"alice"}}
+	g.want(request{path: "/private"}, 401, "token_missing")
+	g.want(request{path: "/private?a=1&token=" + g.external("bob"), bearer: mallory, header: forged}, 200, "")
+	seen := g.upstream.last(t)
+	if seen.Header.Get("X-User") != "mallory" || seen.Header.Get("x_user") != "" || seen.URL.RawQuery != "a=1" || seen.Header.Get("Authorization") == "" {
+		t.Errorf("the upstream got %v, query %q", seen.Header, seen.URL.RawQuery)
+	}
+	g.want(request{path: "/public", header: forged}, 200, "")
+	if seen := g.upstream.last(t); len(seen.Header.Values("X-User")) != 0 {
+		t.Errorf("nobody was called %q", seen.Header.Get("X-User"))
+	}
+}
+
+func TestGatesOfTwoEnvironmentsRefuseTheRequest(t *testing.T) {
+	g := start(t, `environment one {
+			{{environment}}
+			assertion {
+				audience one
+			}
+		}
+		environment two {
+			issuer https://two.example
+			jwks_url https://two.example/jwks
+			store memory
+		}`, `byoa one
+	route /two {
+		byoa two
+		reverse_proxy {{upstream}}
+	}
+	reverse_proxy {{upstream}}`)
+	alice := g.external("alice")
+	g.want(request{path: "/two", bearer: alice}, 500, "internal_error")
+	g.want(request{path: "/one", bearer: alice}, 200, "")
+}
+
+// Caddy keeps the URI as it came in two more places; a redirect or a header made of it would carry the token on.
+func TestQueryTokenIsInNoPlaceholder(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa {
+		allow_query token
+	}
+	reverse_proxy /dead 127.0.0.1:1
+	reverse_proxy {{upstream}} {
+		header_up X-Original-Uri {http.request.orig_uri}
+		header_up X-Uri {http.request.uri}
+	}
+	handle_errors {
+		redir https://login.example/?next={http.request.orig_uri} 303
+	}`)
+	external := g.external("alice")
+	g.want(request{path: "/x?a=1&token=" + external}, 200, "")
+	if h := g.upstream.last(t).Header; h.Get("X-Original-Uri") != "/x?a=1" || h.Get("X-Uri") != "/x?a=1" {
+		t.Errorf("the upstream got %q and %q", h.Get("X-Original-Uri"), h.Get("X-Uri"))
+	}
+	got := g.do(request{path: "/dead?a=1&token=" + external})
+	if location := got.header.Get("Location"); got.status != 303 || location != "https://login.example/?next=/dead?a=1" {
+		t.Errorf("%d to %q", got.status, location)
+	}
+}
+
+// What is rewritten between the gate and the guard is judged as it is then.
+func TestPathRewrittenBehindTheGateIsJudged(t *testing.T) {
+	g := start(t, plainEnvironment, `route {
+		byoa
+		rewrite /odd /open/..%2fclosed
+		rewrite /even /open/x
+		step_up {
+			/open/{rest...} -
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	alice := g.external("alice")
+	g.want(request{path: "/odd", bearer: alice}, 400, "ambiguous_path")
+	g.want(request{path: "/even", bearer: alice}, 200, "")
+}
+
+// With log_credentials Caddy writes Authorization out; the endpoints are called with it whatever the gates read.
+func TestLoggedCredentialsOfTheEndpointsAreHidden(t *testing.T) {
+	g := prepare(t)
+	g.options = "servers {\nlog_credentials\n}"
+	g.load(`environment {
+			{{environment}}
+			header X-External
+		}`, `byoa_api
+	byoa {
+		token_header X-Session
+	}
+	reverse_proxy {{upstream}}`)
+	g.elevate(g.signIn("alice"), "alice", "wallet:export")
+	g.want(request{path: "/", header: http.Header{"X-External": {g.external("alice")}, "X-Honest": {"kept"}}}, 200, "")
+	if log, err := os.ReadFile(g.logFile); err != nil || !strings.Contains(string(log), "X-Honest") {
+		t.Errorf("the log shows no headers at all, so this test shows nothing (%v)", err)
+	}
+}
