@@ -59,6 +59,12 @@ func TestConfigsThatDoNotLoad(t *testing.T) {
 			"environment production: issuer: evaluated placeholder {env.BYOA_EMPTY} is empty",
 		},
 		{
+			"an environment that trusts another one's own tokens",
+			byoa(`"a": {"issuer": "i", "jwks_file": "k", "exchange": {"exchanger": "local", "issuer": "https://gw.example"}}, "b": {"issuer": "https://gw.example", "jwks_file": "l"}`),
+			byoa(`"a": {"issuer": "i", "jwks_file": "k", "exchange": {"exchanger": "local", "issuer": "https://gw.example"}}, "b": {"issuer": "https://other.example", "jwks_file": "l"}`),
+			"environment a: exchange local: issuer: must not be that of a provider, and environment b has one",
+		},
+		{
 			"certificates that are not there", byoa(`"production": {"issuer": "i", "jwks_url": "https://i.example", "tls_ca": "/nonexistent/ca.pem"}`),
 			byoa(`"production": {"issuer": "i", "jwks_url": "https://i.example"}`), "tls_ca",
 		},
