@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -349,115 +348,6 @@ func TestPublishedKeysVerifySessions(t *testing.T) {
 	}
 }
 
-// allowAll and allowNone stand for the rule about requests of other origins.
-func allowAll(*http.Request) error { return nil }
-
-func allowNone(*http.Request) error {
-	return &gateway.Refusal{Code: gateway.CodeCrossOrigin, Err: errors.New("another origin")}
-}
-
-func TestCookieMode(t *testing.T) {
-	s := newSite(t, httpapi.Options{ExternalCookie: "ext", SessionCookie: "__Host-byoa", CookieAllowed: allowAll})
-	external := &http.Cookie{Name: "ext", Value: s.external("alice")}
-	a := s.do(call{path: "/externalAuth/signin", body: `{}`, cookies: []*http.Cookie{external}})
-	a.want(t, http.StatusOK, "", "")
-	if _, ok := a.body["minifiedJwt"]; ok {
-		t.Error("the session token is in the body: the SDK would put it where scripts can read it")
-	}
-	set := a.header.Get("Set-Cookie")
-	for _, attribute := range []string{"__Host-byoa=ey", "HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Expires="} {
-		if !strings.Contains(set, attribute) {
-			t.Errorf("no %s in the session cookie", attribute)
-		}
-	}
-	session := (&http.Response{Header: a.header}).Cookies()[0]
-	s.do(call{path: "/refresh", cookies: []*http.Cookie{session}}).want(t, http.StatusOK, "", "")
-	s.do(call{path: "/refresh", cookies: []*http.Cookie{session, session}}).
-		want(t, http.StatusBadRequest, gateway.CodeBadRequest, "")
-	s.do(call{path: "/refresh", cookies: []*http.Cookie{external}}).
-		want(t, http.StatusUnauthorized, gateway.CodeTokenMissing, "") // the external cookie signs in, it is no session
-	a = s.do(call{path: "/revoke", cookies: []*http.Cookie{session}})
-	a.want(t, http.StatusNoContent, "", "")
-	if cleared := a.header.Get("Set-Cookie"); !strings.Contains(cleared, "__Host-byoa=;") || !strings.Contains(cleared, "Max-Age=0") {
-		t.Errorf("the session cookie is not cleared: %q", cleared)
-	}
-	s.do(call{path: "/refresh", cookies: []*http.Cookie{session}}).
-		want(t, http.StatusUnauthorized, gateway.CodeSessionRevoked, "")
-}
-
-// The external cookie says who is here now: a session of somebody else is left over from before.
-func TestSessionCookieOfSomebodyElse(t *testing.T) {
-	s := newSite(t, httpapi.Options{ExternalCookie: "ext", SessionCookie: "byoa", CookieAllowed: allowAll})
-	external := &http.Cookie{Name: "ext", Value: s.external("mallory")}
-	session := &http.Cookie{Name: "byoa", Value: s.aliceSignedIn()}
-	a := s.do(call{path: "/refresh", cookies: []*http.Cookie{external, session}})
-	a.want(t, http.StatusUnauthorized, gateway.CodeTokenMissing, "")
-	if cleared := a.header.Get("Set-Cookie"); !strings.HasPrefix(cleared, "byoa=;") {
-		t.Errorf("Set-Cookie %q, want it cleared", cleared)
-	}
-	external.Value = s.external("alice")
-	s.do(call{path: "/refresh", cookies: []*http.Cookie{external, session}}).want(t, http.StatusOK, "", "")
-}
-
-// Browsers drop a cookie of more than 4096 bytes without a word: the user would seem signed in, and not be.
-func TestSessionTooLargeForACookieIsAnError(t *testing.T) {
-	s := newSite(t, httpapi.Options{SessionCookie: "byoa", CookieAllowed: allowAll})
-	for size, want := range map[int]int{100: http.StatusOK, 4000: http.StatusInternalServerError} {
-		jwt := s.issuer.Token(map[string]any{"aud": gatewaytest.Audience, "groups": strings.Repeat("g", size)})
-		if a := s.do(call{path: "/externalAuth/signin", body: `{"jwt":"` + jwt + `"}`}); a.status != want || (a.header.Get("Set-Cookie") != "") != (want == http.StatusOK) {
-			t.Errorf("claims of %d bytes: %d, want %d", size, a.status, want)
-		}
-	}
-	if len(s.refused) != 1 || !strings.Contains(s.refused[0].Error(), "4096") {
-		t.Errorf("the log is not told: %v", s.refused)
-	}
-}
-
-// Where a lenient reader would find a Bearer token, no cookie stands in for it.
-func TestOddAuthorizationIsNoReasonToReadCookies(t *testing.T) {
-	s := newSite(t, httpapi.Options{SessionCookie: "byoa", CookieAllowed: allowAll})
-	session := &http.Cookie{Name: "byoa", Value: s.aliceSignedIn()}
-	for value, want := range map[string]int{
-		"Basic eDp5": http.StatusOK, "Basic eDp5, Bearer x": http.StatusBadRequest, "Bearer\tx": http.StatusBadRequest,
-		"Bearer,x": http.StatusBadRequest, "Bearer": http.StatusBadRequest,
-	} {
-		a := s.do(call{path: "/refresh", cookies: []*http.Cookie{session}, header: http.Header{"Authorization": {value}}})
-		if a.status != want {
-			t.Errorf("%q: %d, want %d", value, a.status, want)
-		}
-	}
-}
-
-// A page of another origin must not sign a user in, out, or elevate them by way of their cookies.
-func TestCookiesOfAnotherOriginsRequestAreRefused(t *testing.T) {
-	s := newSite(t, httpapi.Options{ExternalCookie: "ext", SessionCookie: "byoa", CookieAllowed: allowNone})
-	session := &http.Cookie{Name: "byoa", Value: s.aliceSignedIn()}
-	for _, c := range []call{
-		{path: "/externalAuth/signin", body: `{}`, cookies: []*http.Cookie{{Name: "ext", Value: s.external("alice")}}},
-		{path: "/externalAuth/verify", body: `{"jwt":"x"}`, cookies: []*http.Cookie{session}},
-		{path: "/refresh", cookies: []*http.Cookie{session}},
-		{path: "/revoke", cookies: []*http.Cookie{session}},
-	} {
-		a := s.do(c)
-		a.want(t, http.StatusForbidden, gateway.CodeCrossOrigin, "")
-		if a.header.Get("Set-Cookie") != "" {
-			t.Errorf("%s: another origin cleared the user's cookie", c.path)
-		}
-	}
-	// A token that a script has to put there itself is nobody's ambient authority.
-	s.do(call{path: "/refresh", bearer: session.Value}).want(t, http.StatusOK, "", "")
-}
-
-// aliceSignedIn signs alice in without the endpoints.
-func (s *site) aliceSignedIn() string {
-	s.t.Helper()
-	session, err := s.env.SignIn(context.Background(), s.external("alice"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return session.Token
-}
-
 func TestSwitchedOff(t *testing.T) {
 	s := newSite(t, httpapi.Options{}, func(c *gateway.Config) { c.Disabled = true })
 	on := newSite(t, httpapi.Options{})
@@ -498,48 +388,4 @@ func causeIn(err error) string {
 		return r.Cause.Error()
 	}
 	return ""
-}
-
-// ask puts a question about a token.
-func (s *site) ask(body string) answer {
-	s.t.Helper()
-	r := httptest.NewRequest(http.MethodPost, "https://api.example.com/externalJwt/check", strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	w := httptest.NewRecorder()
-	s.api.ServeCheck(w, r)
-	a := answer{status: w.Code, header: w.Header(), raw: w.Body.String()}
-	if err := json.Unmarshal(w.Body.Bytes(), &a.body); err != nil {
-		s.t.Fatal(err)
-	}
-	return a
-}
-
-func TestCheckNamesEveryRuleThatIsBroken(t *testing.T) {
-	s := newSite(t, httpapi.Options{}, func(c *gateway.Config) {
-		c.Scopes = map[string]gateway.ScopeRule{"wallet:export": {}}
-	})
-	wrong := s.issuer.Token(map[string]any{"aud": "elsewhere", "exp": s.clock.Now().Unix() - 1})
-	for name, c := range map[string]struct {
-		body string
-		want []any
-	}{
-		"good JWT":           {`{"encodedJwt":"` + s.external("alice") + `"}`, []any{}},
-		"two faults":         {`{"encodedJwt":"` + wrong + `"}`, []any{"expired", "audience_mismatch"}},
-		"good assertion":     {`{"assertion":"` + s.issuer.Assertion("alice", "wallet:export", nil) + `","subject":"alice"}`, []any{}},
-		"somebody else's":    {`{"assertion":"` + s.issuer.Assertion("alice", "wallet:export", nil) + `","subject":"bob"}`, []any{"subject_mismatch"}},
-		"a scope not for us": {`{"assertion":"` + s.issuer.Assertion("alice", "admin", nil) + `","subject":"alice"}`, []any{"scope_not_allowed"}},
-		"no token":           {`{"encodedJwt":"garbage"}`, []any{"token_malformed"}},
-	} {
-		a := s.ask(c.body)
-		if got := a.body["errors"].([]any); a.status != http.StatusOK || !reflect.DeepEqual(got, c.want) || a.body["valid"] != (len(c.want) == 0) {
-			t.Errorf("%s: %d %s, want the errors %v", name, a.status, a.raw, c.want)
-		}
-	}
-	for _, body := range []string{`{}`, `{"encodedJwt":"x","assertion":"y"}`, `[]`} {
-		s.ask(body).want(t, http.StatusBadRequest, gateway.CodeBadRequest, "")
-	}
-	// Nothing was spent by asking.
-	assertion, token := s.issuer.Assertion("alice", "wallet:export", nil), s.signIn("alice")
-	s.ask(`{"assertion":"` + assertion + `","subject":"alice"}`)
-	s.do(call{path: "/externalAuth/verify", bearer: token, body: `{"jwt":"` + assertion + `"}`}).want(t, http.StatusOK, "", "")
 }
