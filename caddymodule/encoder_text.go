@@ -9,11 +9,8 @@ import (
 // others stay byte for byte. It also parts at commas, with which several lines are joined
 // into one. Of a line in which one of them hides, as [sources.checkCookies] refuses it, nothing stays.
 func (n *hiddenNames) withoutCookies(line string) string {
-	folded := strings.ToLower(line)
-	for name := range n.cookies {
-		if mentions(folded, name) > assignments(strings.ReplaceAll(folded, ",", ";"), name) {
-			return ""
-		}
+	if n.hideIn(line) {
+		return ""
 	}
 	var kept strings.Builder
 	empty := true
@@ -34,6 +31,17 @@ func (n *hiddenNames) withoutCookies(line string) string {
 		start = end + 1
 	}
 	return kept.String()
+}
+
+// hideIn is whether a lenient parser could find one of the cookies in a line where a strict one finds none.
+func (n *hiddenNames) hideIn(line string) bool {
+	folded := strings.ToLower(line)
+	for name := range n.cookies {
+		if mentions(folded, name) > assignments(strings.ReplaceAll(folded, ",", ";"), name) {
+			return true
+		}
+	}
+	return false
 }
 
 // isCookie is whether a pair of a Cookie line has one of the names, read as net/http reads it.
