@@ -80,11 +80,15 @@ func (a *App) Start() error {
 		}
 	}
 	a.warnOfLogs()
+	running.push(a)
 	return nil
 }
 
 // Stop leaves everything open: requests that are under way finish with it, and Cleanup follows.
-func (a *App) Stop() error { return nil }
+func (a *App) Stop() error {
+	running.remove(a)
+	return nil
+}
 
 // Cleanup lets go of what was opened. Caddy calls it also for a config that was refused half-way.
 func (a *App) Cleanup() error {

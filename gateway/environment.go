@@ -161,6 +161,9 @@ func (e *Environment) observe(ctx context.Context, ev Event) {
 	if ev.Err != nil {
 		ev.Code = CodeOf(ev.Err)
 	}
+	if ev.Session != nil {
+		ev.SessionID, ev.UserID = ev.Session.ID, ev.Session.UserID
+	}
 	e.cfg.Observer.Observe(ctx, ev)
 }
 

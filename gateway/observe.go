@@ -25,7 +25,9 @@ const (
 	EventRefresh  EventKind = "refresh"  // a session was carried on
 	EventElevate  EventKind = "elevate"  // an assertion was exchanged for an elevated token
 	EventStepUp   EventKind = "step_up"  // a request was held against what its route needs
-	EventRevoke   EventKind = "revoke"   // a session was revoked
+	EventRevoke   EventKind = "revoke"   // a session, or all of a user's, was revoked
+	EventDisable  EventKind = "disable"  // the environment was switched off
+	EventEnable   EventKind = "enable"   // and on again
 )
 
 // An Event is one decision. Code is empty where it went well.
@@ -33,6 +35,8 @@ type Event struct {
 	Kind        EventKind
 	Environment string
 	Session     *Session        // nil where none is known
+	SessionID   string          // of Session, or of the one that was revoked by its ID
+	UserID      string          // of Session, or of the one whose sessions were all revoked
 	JTI         string          // of the assertion or elevated token
 	Scopes      verifier.Scopes // asked for or needed
 	Code        verifier.Code
