@@ -21,6 +21,8 @@ type trusted struct {
 	maxBytes   int
 	ca         []byte // PEM; nil: the system's authorities
 	roots      *x509.CertPool
+
+	keys verifier.KeySet // once it was opened
 }
 
 // trust compiles the login systems of an environment, the first of which stands in the environment itself.
@@ -61,6 +63,7 @@ func (t *trusted) open(o Opening) (gateway.Provider, error) {
 	if err != nil {
 		return gateway.Provider{}, err
 	}
+	t.keys = keys
 	v, err := verifier.New(verifier.Config{
 		Issuer:     t.config.Issuer,
 		Audiences:  t.config.Audience,
