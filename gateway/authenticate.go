@@ -39,7 +39,7 @@ func (e *Environment) Authenticate(ctx context.Context, credential string) (*Ses
 			return nil, done.Err
 		}
 		s := done.Val.(*Session)
-		if err := e.revoked(s.ID); err != nil { // the flight may have asked before somebody revoked it
+		if err := e.Standing(s); err != nil { // asked now: a flight takes time, and others may have been waiting for it
 			return nil, err
 		}
 		return s, nil
@@ -69,7 +69,7 @@ func (e *Environment) remembered(ctx context.Context, key [32]byte, credential s
 		return nil, nil
 	}
 	e.observe(ctx, Event{Kind: EventMemory})
-	if err := e.revoked(r.session.ID); err != nil {
+	if err := e.revokedBy(r.marks, r.session.issued()); err != nil {
 		return nil, err
 	}
 	return r.session, nil
@@ -78,6 +78,11 @@ func (e *Environment) remembered(ctx context.Context, key [32]byte, credential s
 // memoryMiss marks an [EventMemory] that found nothing.
 const memoryMiss verifier.Code = "miss"
 
+// stillGood says whether a remembered session can be used without verifying anything.
+// An external JWT is verified anew once its key has left its provider's set, and
+// refused. A session token is ours: it is good as long as our own key is published,
+// also where the key that had signed the external JWT left its set in the meantime.
+// It ends by its own expiry, at the latest with that JWT's; to end it before, revoke it.
 func (e *Environment) stillGood(s *Session) bool {
 	now := e.cfg.Now()
 	if !e.cfg.Exchanger.Holds(s.Key) {
@@ -101,10 +106,11 @@ func renewAt(s *Session) time.Time {
 
 // admit verifies a credential, exchanges it if it is an external JWT, and remembers the outcome.
 func (e *Environment) admit(ctx context.Context, key [32]byte, credential string) (*Session, error) {
-	s, err := e.cfg.Exchanger.OpenSession(ctx, credential)
+	s, err := e.openSession(ctx, credential)
 	switch {
 	case errors.Is(err, ErrForeign):
-		s, err = e.exchange(ctx, credential, originID(e.cfg.ID, credential))
+		origin := originID(e.cfg.ID, credential)
+		s, err = e.exchange(ctx, credential, origin, origin)
 	case err == nil:
 		err = e.openedHere(s)
 	}
@@ -112,14 +118,25 @@ func (e *Environment) admit(ctx context.Context, key [32]byte, credential string
 		return nil, err
 	}
 	cost := int64(len(credential) + len(s.Token) + s.External.Size() + rememberedOverhead)
-	e.cfg.Memory.Set(key, &Remembered{presented: credential, session: s}, cost, s.Expiry)
+	e.cfg.Memory.Set(key, &Remembered{presented: credential, session: s, marks: e.marksOf(s)}, cost, s.Expiry)
 	return s, nil
 }
 
-// rememberedOverhead is about what a Session takes beside its strings.
-const rememberedOverhead = 512
+// rememberedOverhead is about what a Session takes beside its strings, and the names of its marks.
+const rememberedOverhead = 512 + 384
 
-// openedHere holds a session token whose signature is ours against what has happened since it was minted.
+// openSession verifies a session token. What is none of ours is not verified, and no event.
+func (e *Environment) openSession(ctx context.Context, credential string) (*Session, error) {
+	start := time.Now()
+	s, err := e.cfg.Exchanger.OpenSession(ctx, credential)
+	if !errors.Is(err, ErrForeign) {
+		e.observe(ctx, Event{Kind: EventVerify, Session: s, Err: err, Took: time.Since(start)})
+	}
+	return s, err
+}
+
+// openedHere holds a session token whose signature is ours against the config, which
+// may be another one than when it was minted. Whether it was revoked is asked of whatever comes out of a flight.
 func (e *Environment) openedHere(s *Session) error {
 	if _, ok := e.trust[s.External.Issuer]; !ok {
 		return &verifier.Error{
@@ -127,24 +144,25 @@ func (e *Environment) openedHere(s *Session) error {
 			Err:  errors.New("the session's login system is no longer trusted here"),
 		}
 	}
-	return e.revoked(s.ID)
+	return nil
 }
 
-// exchange verifies an external JWT and asks the exchanger for a session called sid.
-func (e *Environment) exchange(ctx context.Context, external, sid string) (*Session, error) {
+// exchange verifies an external JWT, which stands for the session origin, and asks
+// the exchanger for a session called sid.
+func (e *Environment) exchange(ctx context.Context, external, origin, sid string) (*Session, error) {
 	claims, err := e.verify(ctx, external)
 	if err != nil {
 		return nil, err
 	}
-	want := e.propose(claims, sid, originID(e.cfg.ID, external))
-	if err := e.revoked(want.Origin); err != nil {
+	want := e.propose(claims, origin, sid)
+	if err := e.originRevoked(&want); err != nil {
 		return nil, err
 	}
 	s, err := e.signIn(ctx, external, want)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.revoked(want.Origin); err != nil { // it may have been while the exchange was under way
+	if err := e.originRevoked(s); err != nil { // it may have been while the exchange was under way
 		return nil, err
 	}
 	return s, nil
@@ -160,15 +178,17 @@ func (e *Environment) verify(ctx context.Context, external string) (*verifier.Cl
 func (e *Environment) signIn(ctx context.Context, external string, want Session) (*Session, error) {
 	start := time.Now()
 	s, err := e.cfg.Exchanger.SignIn(ctx, external, want)
-	e.observe(ctx, Event{Kind: EventExchange, Session: s, Err: err, Took: time.Since(start)})
+	told := Event{Kind: EventExchange, Session: s, Took: time.Since(start)}
 	if err != nil {
-		return nil, exchangeFailed(err)
+		s, err = nil, exchangeFailed(err)
+		told.Session, told.Err = &want, err // whose it would have been is verified
 	}
-	return s, nil
+	e.observe(ctx, told)
+	return s, err
 }
 
 // propose is the session that an external JWT may have, whoever mints it.
-func (e *Environment) propose(c *verifier.Claims, sid, origin string) Session {
+func (e *Environment) propose(c *verifier.Claims, origin, sid string) Session {
 	now := e.cfg.Now()
 	return Session{
 		ID:           sid,
@@ -176,6 +196,7 @@ func (e *Environment) propose(c *verifier.Claims, sid, origin string) Session {
 		Email:        e.trust[c.Issuer].email(c),
 		External:     c,
 		Origin:       origin,
+		IssuedAt:     now,
 		Expiry:       earlier(now.Add(e.cfg.Session.Lifetime), c.Expiry),
 		RefreshUntil: earlier(now.Add(e.cfg.Session.MaxLifetime), c.Expiry),
 	}

@@ -9,7 +9,8 @@
 //   - [Environment] is the whole of it: one login system (or several) and its users.
 //     [Environment.Authenticate] answers "who is this?" and is in authenticate.go;
 //     [Environment.StepUp] answers "may they do this now?" and is in stepup.go.
-//     Both read from top to bottom.
+//     Both read from top to bottom. What ends a session before its time is in
+//     revoke.go, and how anybody is told of it in marks.go.
 //   - [Exchanger] mints session and elevated tokens, or has them minted elsewhere.
 //     Package gateway/exchange has the ones that exist.
 //   - [Store] is the record of what was used up and revoked; [Cache] remembers what was

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -39,7 +38,8 @@ type Config struct {
 	Name string // for logs and metrics
 	ID   string // a UUID; part of everything derived: user ids, session ids, records
 
-	// Disabled refuses everything with external_auth_disabled.
+	// Disabled refuses everything with external_auth_disabled. Where it is false,
+	// an operator can still switch the environment off: see [Environment.Disable].
 	Disabled bool
 
 	// Providers are the login systems that are trusted, at least one, no two of one issuer.
@@ -85,6 +85,8 @@ type Environment struct {
 	providers *verifier.Providers
 	trust     map[string]Provider // by issuer
 	flights   singleflight.Group  // one verification and exchange per credential at a time
+
+	offMark, onMark string // in the store: the later one says how the operator's switch stands
 }
 
 // New makes an Environment. It reports every mistake in cfg that a request would meet.
@@ -95,7 +97,12 @@ func New(cfg Config) (*Environment, error) {
 	if cfg.Exchanger == nil || cfg.Store == nil || cfg.Memory == nil {
 		return nil, fmt.Errorf("environment %q: exchanger, store and memory are all required", cfg.Name)
 	}
-	e := &Environment{cfg: withDefaults(cfg), trust: make(map[string]Provider)}
+	e := &Environment{
+		cfg:     withDefaults(cfg),
+		trust:   make(map[string]Provider),
+		offMark: "disabled:" + cfg.ID,
+		onMark:  "enabled:" + cfg.ID,
+	}
 	var verifiers []*verifier.Verifier
 	for _, p := range cfg.Providers {
 		verifiers = append(verifiers, p.Verifier)
@@ -146,14 +153,6 @@ func (e *Environment) Knows(scope string) bool {
 	}
 	_, ok := e.cfg.Scopes[scope]
 	return ok
-}
-
-// Enabled returns nil, or the refusal of an environment that is switched off.
-func (e *Environment) Enabled() error {
-	if e.cfg.Disabled {
-		return &Refusal{Code: CodeExternalAuthDisabled, Err: errors.New("external authentication is switched off here")}
-	}
-	return nil
 }
 
 func (e *Environment) observe(ctx context.Context, ev Event) {

@@ -21,14 +21,16 @@ var ErrForeign = errors.New("token of another issuer")
 // means that the exchange itself failed.
 type Exchanger interface {
 	// SignIn exchanges a verified external JWT. External, Email, ID, UserID,
-	// Origin, Expiry and RefreshUntil of want are what the environment proposes;
-	// Expiry is the latest that may be granted. The result is a new Session. Where
-	// a session is carried on, external is empty and want is the old session with a new Expiry.
+	// Origin, IssuedAt, Expiry and RefreshUntil of want are what the environment
+	// proposes; Expiry is the latest that may be granted. The result is a new Session,
+	// whose IssuedAt is no later than that of its token. Where a session is carried on,
+	// external is empty and want is the old session with a new Expiry.
 	SignIn(ctx context.Context, external string, want Session) (*Session, error)
 
 	// Elevate exchanges a verified assertion. Session, UserID, ExternalID,
 	// Scopes, SingleUse and Expiry of want are what the environment allows; ID is
-	// the jti to issue, if the exchanger issues its own. The result is a new Elevated.
+	// the jti to issue, if the exchanger issues its own. The result is a new Elevated
+	// with an IssuedAt.
 	Elevate(ctx context.Context, s *Session, assertion string, want Elevated) (*Elevated, error)
 
 	// OpenSession verifies a session token that this exchanger issued.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,13 +121,27 @@ func wantSecret(t *testing.T, err error, tokens ...string) {
 type countingExchanger struct {
 	gateway.Exchanger
 	mu       sync.Mutex
-	signIns  int
-	hold     chan struct{} // SignIn waits until it is closed
+	signIns  int           // and elevations
+	hold     chan struct{} // SignIn and Elevate wait until it is closed
 	fail     error
 	withdraw bool // Holds answers no
 }
 
 func (c *countingExchanger) SignIn(ctx context.Context, external string, want gateway.Session) (*gateway.Session, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	return c.Exchanger.SignIn(ctx, external, want)
+}
+
+func (c *countingExchanger) Elevate(ctx context.Context, s *gateway.Session, assertion string, want gateway.Elevated) (*gateway.Elevated, error) {
+	if err := c.enter(ctx); err != nil {
+		return nil, err
+	}
+	return c.Exchanger.Elevate(ctx, s, assertion, want)
+}
+
+func (c *countingExchanger) enter(ctx context.Context) error {
 	c.mu.Lock()
 	c.signIns++
 	hold, fail := c.hold, c.fail
@@ -135,20 +150,10 @@ func (c *countingExchanger) SignIn(ctx context.Context, external string, want ga
 		select {
 		case <-hold:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
-	if fail != nil {
-		return nil, fail
-	}
-	return c.Exchanger.SignIn(ctx, external, want)
-}
-
-func (c *countingExchanger) Elevate(ctx context.Context, s *gateway.Session, assertion string, want gateway.Elevated) (*gateway.Elevated, error) {
-	if c.fail != nil {
-		return nil, c.fail
-	}
-	return c.Exchanger.Elevate(ctx, s, assertion, want)
+	return fail
 }
 
 func (c *countingExchanger) Holds(key verifier.KeyID) bool {
@@ -163,10 +168,13 @@ func (c *countingExchanger) count() int {
 	return c.signIns
 }
 
-// faultyStore is a store that can be made to fail.
+// faultyStore is a store that can be made to fail. It counts what is revoked, and
+// can be told to do something before.
 type faultyStore struct {
 	gateway.Store
-	broken bool
+	broken   bool
+	revoked  atomic.Int32
+	revoking func()
 }
 
 var errBroken = errors.New("disk on fire")
@@ -178,11 +186,33 @@ func (f *faultyStore) Use(ctx context.Context, key string, until time.Time) erro
 	return f.Store.Use(ctx, key, until)
 }
 
+func (f *faultyStore) Revoke(ctx context.Context, key string, at, until time.Time) error {
+	if f.broken {
+		return errBroken
+	}
+	f.revoked.Add(1)
+	if f.revoking != nil {
+		f.revoking()
+	}
+	return f.Store.Revoke(ctx, key, at, until)
+}
+
 func (f *faultyStore) RevokedAt(key string) (time.Time, error) {
 	if f.broken {
 		return time.Time{}, errBroken
 	}
 	return f.Store.RevokedAt(key)
+}
+
+// recorder keeps the events that are about revocations and the operator's switch.
+type recorder struct{ events []gateway.Event }
+
+func (r *recorder) Observe(_ context.Context, e gateway.Event) {
+	switch e.Kind {
+	case gateway.EventRevoke, gateway.EventDisable, gateway.EventEnable:
+		r.events = append(r.events, e)
+	default:
+	}
 }
 
 // collidingCache finds the first thing ever set, whatever it is asked for.

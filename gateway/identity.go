@@ -27,6 +27,9 @@ func derivedID(parts ...string) string {
 	return uuid.NewSHA1(identityNamespace, lengthPrefixed(parts)).String()
 }
 
+// originVersion is the version of those UUIDs that are made from a hash of our choice (RFC 9562, section 5.8).
+const originVersion = 8
+
 // originID is the ID of the session that an external JWT stands for when it comes
 // with a request. It leaves the signature out: an ECDSA signature can be turned into
 // a second valid one by anybody, which must not make a revoked token a new one.
@@ -38,9 +41,35 @@ func originID(environment, external string) string {
 	sum := sha256.Sum256(lengthPrefixed([]string{"session", environment, signed}))
 	var id uuid.UUID
 	copy(id[:], sum[:])
-	id[6] = id[6]&0x0f | 0x80 // version 8: made from a hash of our choice
+	id[6] = id[6]&0x0f | originVersion<<4
 	id[8] = id[8]&0x3f | 0x80
 	return id.String()
+}
+
+// newSessionID names a session that is started with an external JWT: by the ID of what
+// the JWT itself stands for, and a random one. So whoever knows no more of a session
+// than its ID can end what it came from, and nobody has to keep a list.
+func newSessionID(origin string) string { return origin + "." + uuid.NewString() }
+
+// originOf is the ID of the session that the external JWT behind a session stands for.
+func originOf(sid string) string {
+	origin, _, _ := strings.Cut(sid, ".")
+	return origin
+}
+
+// parseSessionID returns the origin of a session ID, if it is one that is made here.
+func parseSessionID(sid string) (origin string, ok bool) {
+	origin, random, started := strings.Cut(sid, ".")
+	if started && !isUUID(random) || !isUUID(origin) {
+		return "", false
+	}
+	return origin, uuid.MustParse(origin).Version() == originVersion
+}
+
+// isUUID says whether s is a UUID as they are written here: lower case, with hyphens, and nothing around it.
+func isUUID(s string) bool {
+	id, err := uuid.Parse(s)
+	return err == nil && id.String() == s
 }
 
 // storeKey names a record in a [Store]: a hash, so that it has one length whatever

@@ -18,13 +18,13 @@ type EventKind string
 
 // What an [Event] can be about.
 const (
-	EventVerify   EventKind = "verify"   // an external JWT or an assertion was verified
-	EventExchange EventKind = "exchange" // a session or elevated token was asked of the exchanger
+	EventVerify   EventKind = "verify"   // an external JWT, a session token or an assertion was verified
+	EventExchange EventKind = "exchange" // a session token was asked of the exchanger
 	EventMemory   EventKind = "memory"   // a credential was looked up among the remembered ones
 	EventSignIn   EventKind = "sign_in"  // a session was started through the endpoints
 	EventRefresh  EventKind = "refresh"  // a session was carried on
 	EventElevate  EventKind = "elevate"  // an assertion was exchanged for an elevated token
-	EventStepUp   EventKind = "step_up"  // a request was held against what its route needs
+	EventStepUp   EventKind = "step_up"  // a request was held against what its route needs beyond a session
 	EventRevoke   EventKind = "revoke"   // a session, or all of a user's, was revoked
 	EventDisable  EventKind = "disable"  // the environment was switched off
 	EventEnable   EventKind = "enable"   // and on again

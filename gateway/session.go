@@ -12,7 +12,8 @@ import (
 type Session struct {
 	// ID is the `sid` of the session token. Sessions that come from an external
 	// JWT presented with the request itself have an ID derived from the
-	// environment and that token, the same on every instance.
+	// environment and that token, the same on every instance. That of a session
+	// that was signed in begins with its Origin.
 	ID string
 
 	// UserID is the `sub` of the session token: the gateway's own name for the user.
@@ -58,6 +59,9 @@ type Elevated struct {
 	Scopes     verifier.Scopes
 	SingleUse  bool
 	Token      string
-	Expiry     time.Time
 	ExternalID string
+
+	// IssuedAt and Expiry bound its life. Without IssuedAt it does not outlive any
+	// revocation of its user's sessions.
+	IssuedAt, Expiry time.Time
 }

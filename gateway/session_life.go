@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
@@ -16,7 +14,8 @@ func (e *Environment) SignIn(ctx context.Context, external string) (*Session, er
 	if err := e.Enabled(); err != nil {
 		return nil, err
 	}
-	s, err := e.exchange(ctx, external, uuid.NewString())
+	origin := originID(e.cfg.ID, external)
+	s, err := e.exchange(ctx, external, origin, newSessionID(origin))
 	e.observe(ctx, Event{Kind: EventSignIn, Session: s, Err: err})
 	return s, err
 }
@@ -44,53 +43,25 @@ func (e *Environment) refresh(ctx context.Context, s *Session) (*Session, error)
 	if !now.Before(want.Expiry) {
 		return nil, &verifier.Error{Code: verifier.CodeExpired, Err: errors.New("the session has reached the end of its longest life: sign in again")}
 	}
-	return e.signIn(ctx, "", want)
-}
-
-// Revoke ends a session: every token with its ID, and the external JWT that it
-// came from, are refused from now on, until none of them could be valid any more.
-func (e *Environment) Revoke(ctx context.Context, s *Session) error {
-	err := e.revoke(ctx, s)
-	e.observe(ctx, Event{Kind: EventRevoke, Session: s, Err: err})
-	return err
-}
-
-func (e *Environment) revoke(ctx context.Context, s *Session) error {
-	now := e.cfg.Now()
-	until := s.External.Expiry.Add(rememberPast)
-	for _, id := range []string{s.Origin, s.ID} { // the JWT first: it could start the session anew
-		if err := e.cfg.Store.Revoke(ctx, e.sessionKey(id), now, until); err != nil {
-			return storeUnavailable(err)
-		}
+	fresh, err := e.signIn(ctx, "", want)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if err := e.revoked(s); err != nil { // it may have been while the exchange was under way
+		return nil, err
+	}
+	return fresh, nil
 }
 
 // Standing returns nil, or why a session that was admitted before, for a connection that
-// lasts, no longer counts: it was revoked, the environment is switched off, or the store
-// cannot tell. It asks nothing remote and does not look at the time.
+// lasts, no longer counts: it was revoked, or all of its user's were, the environment is
+// switched off, or the store cannot tell. It asks nothing remote and does not look at the time.
 func (e *Environment) Standing(s *Session) error {
 	if err := e.Enabled(); err != nil {
 		return err
 	}
-	return e.revoked(s.ID)
+	return e.revoked(s)
 }
-
-// revoked returns nil, or why the tokens of the session with this ID, or the external
-// JWT that it stands for, no longer count.
-func (e *Environment) revoked(id string) error {
-	at, err := e.cfg.Store.RevokedAt(e.sessionKey(id))
-	if err != nil {
-		return storeUnavailable(err)
-	}
-	if !at.IsZero() {
-		return &Refusal{Code: CodeSessionRevoked, Err: errors.New("the session was revoked: sign in again")}
-	}
-	return nil
-}
-
-// sessionKey is not hashed: it is built several times for every request, from parts whose lengths are ours.
-func (e *Environment) sessionKey(id string) string { return "session:" + e.cfg.ID + ":" + id }
 
 // spend uses key up. Exactly one of any number of callers gets nil.
 func (e *Environment) spend(ctx context.Context, key string, until time.Time, used *Refusal) error {

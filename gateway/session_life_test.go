@@ -60,36 +60,6 @@ func TestRevokingASignInRefusesTheJWTBehindIt(t *testing.T) {
 	wantCode(t, err, verifier.CodeExpired)
 }
 
-// A revocation that comes while the token is being exchanged must not be overtaken by it.
-func TestRevokedWhileTheExchangeIsUnderWay(t *testing.T) {
-	for name, enter := range map[string]func(w *world, token string) error{
-		"a request": func(w *world, token string) error {
-			_, err := w.env.Authenticate(context.Background(), token)
-			return err
-		},
-		"a sign-in": func(w *world, token string) error { _, err := w.env.SignIn(context.Background(), token); return err },
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			token := w.external("alice")
-			s := w.authenticate(t, token)
-			w.local.withdraw = true // so that the next request is exchanged anew
-			w.local.hold = make(chan struct{})
-			before := w.local.count()
-			entered := make(chan error, 1)
-			go func() { entered <- enter(w, token) }()
-			for w.local.count() == before {
-				time.Sleep(time.Millisecond)
-			}
-			if err := w.env.Revoke(context.Background(), s); err != nil {
-				t.Fatal(err)
-			}
-			close(w.local.hold)
-			wantCode(t, <-entered, gateway.CodeSessionRevoked)
-		})
-	}
-}
-
 func TestSessionNeverOutlivesTheExternalJWT(t *testing.T) {
 	w := newWorld(t)
 	end := w.clock.Now().Add(90 * time.Minute).Truncate(time.Second)

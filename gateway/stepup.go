@@ -41,6 +41,9 @@ type Proof struct {
 func (e *Environment) StepUp(ctx context.Context, s *Session, p Proof, n Need) (*Elevated, error) {
 	start := time.Now()
 	el, err := e.stepUp(ctx, s, p, n)
+	if err == nil && n.asksNothing() {
+		return nil, nil // there was nothing to decide
+	}
 	ev := Event{Kind: EventStepUp, Session: s, Scopes: n.Scopes, Err: err, Took: time.Since(start)}
 	if el != nil {
 		ev.JTI = el.ID
@@ -83,7 +86,7 @@ func (e *Environment) redeem(ctx context.Context, s *Session, token string, n Ne
 	if el.UserID != s.UserID || s.Presented && el.Session != s.ID {
 		return nil, n.refuse(CodeElevatedSubjectMismatch, "the elevated token was granted to another user or session")
 	}
-	if err := e.revoked(el.Session); err != nil {
+	if err := e.elevatedRevoked(el); err != nil {
 		return nil, n.doesNotServe(err)
 	}
 	if err := n.grantedBy(el); err != nil {
@@ -141,11 +144,20 @@ func (e *Environment) elevate(ctx context.Context, s *Session, assertion string,
 	if err := e.spend(ctx, key, a.Expiry, replayed); err != nil {
 		return nil, e.elevated(ctx, s, a, err)
 	}
-	el, err := e.cfg.Exchanger.Elevate(ctx, s, assertion, e.grant(s, a.Scopes))
-	if err != nil {
-		err = exchangeFailed(err)
-	}
+	el, err := e.mint(ctx, s, assertion, a.Scopes)
 	return el, e.elevated(ctx, s, a, err)
+}
+
+// mint asks the exchanger for the elevated token that a verified assertion buys.
+func (e *Environment) mint(ctx context.Context, s *Session, assertion string, scopes verifier.Scopes) (*Elevated, error) {
+	el, err := e.cfg.Exchanger.Elevate(ctx, s, assertion, e.grant(s, scopes))
+	if err != nil {
+		return nil, exchangeFailed(err)
+	}
+	if err := e.revoked(s); err != nil { // it may have been while the exchange was under way
+		return nil, err
+	}
+	return el, nil
 }
 
 // elevated tells the observer how an exchange of an assertion ended, and returns err.
@@ -194,6 +206,11 @@ func (e *Environment) grant(s *Session, scopes verifier.Scopes) Elevated {
 		el.SingleUse = el.SingleUse || !rule.MultiUse
 	}
 	return el
+}
+
+// asksNothing says whether a session is enough.
+func (n Need) asksNothing() bool {
+	return n.Scopes.Empty() && n.MaxAge <= 0 && len(n.ACR) == 0
 }
 
 // metBy holds the login behind a session against MaxAge and ACR. A claim that is

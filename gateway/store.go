@@ -33,6 +33,14 @@ type Store interface {
 	RevokedAt(key string) (time.Time, error)
 }
 
+// A Prober is a [Store] that can tell whether it could take a write: for health
+// checks, which want to know before a request does.
+type Prober interface {
+	// Probe returns nil, or why [Store.Use] and [Store.Revoke] of something new would
+	// fail if they were called now. It records nothing, and may cost what a write costs.
+	Probe(ctx context.Context) error
+}
+
 // A Cache remembers credentials that were verified and exchanged. It may forget
 // at any time and is never the record of what was used up or revoked.
 type Cache interface {
@@ -48,4 +56,5 @@ type Cache interface {
 type Remembered struct {
 	presented string // the whole credential, compared on a hit
 	session   *Session
+	marks     marks // that would end the session
 }

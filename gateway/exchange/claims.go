@@ -139,6 +139,7 @@ func (e *elevatedClaims) elevated(token string, c *verifier.Claims) (*gateway.El
 		Scopes:     scopes,
 		SingleUse:  *e.SingleUse,
 		Token:      token,
+		IssuedAt:   c.IssuedAt,
 		Expiry:     c.Expiry,
 		ExternalID: e.ExternalID,
 	}, nil

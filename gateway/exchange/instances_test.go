@@ -2,6 +2,7 @@ package exchange_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -33,6 +34,89 @@ func TestOneInstanceRotatesAndTheOtherFollows(t *testing.T) {
 		if _, kid := sign(t, ring); kid != next {
 			t.Errorf("instance %d signs with %q, want %q", i+1, kid, next)
 		}
+	}
+}
+
+// All instances find the rotation due at the same moment, and each of them could do it.
+func TestOfManyInstancesOneRotates(t *testing.T) {
+	clock, store, told := verifiertest.NewClock(), newStore(), &reports{}
+	rings := make([]*exchange.KeyRing, 8)
+	for i := range rings {
+		rings[i] = openRing(t, exchange.KeyRingConfig{Store: store, Now: clock.Now, Rotated: told.add})
+	}
+	refreshAll := func() {
+		var wg sync.WaitGroup
+		for _, ring := range rings {
+			wg.Go(func() {
+				if err := ring.Refresh(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	_, old := sign(t, rings[0])
+	clock.Advance(exchange.DefaultRotate - exchange.DefaultPublish)
+	refreshAll()
+	made, errs := told.take()
+	if len(made) != 1 || errs != nil {
+		t.Fatalf("made the keys %q (errors %v), want one", made, errs)
+	}
+	clock.Advance(exchange.DefaultPublish - time.Nanosecond)
+	var last []string // tokens of the old key
+	for i, ring := range rings {
+		if kids := published(t, ring); !slices.Equal(kids, []string{old, made[0]}) {
+			t.Errorf("instance %d publishes %q, want %q and %q", i, kids, old, made[0])
+		}
+		token, kid := sign(t, ring)
+		if kid != old {
+			t.Errorf("instance %d signs with %q before it was published for an hour", i, kid)
+		}
+		last = append(last, token)
+	}
+	clock.Advance(time.Nanosecond)
+	for i, ring := range rings {
+		if _, kid := sign(t, ring); kid != made[0] {
+			t.Errorf("instance %d signs with %q, want %q", i, kid, made[0])
+		}
+	}
+	clock.Advance(exchange.DefaultTokenLifetime - time.Nanosecond)
+	refreshAll()
+	for _, ring := range rings {
+		for _, token := range last {
+			wantVerified(t, ring, token)
+		}
+	}
+	if made, errs := told.take(); made != nil || errs != nil || !store.savedUnderALock {
+		t.Errorf("made the keys %q more (errors %v; each saved under the lock: %t), want none", made, errs, store.savedUnderALock)
+	}
+}
+
+// An instance may hang with the lock in its hand, or be gone without having let go of it.
+func TestALockThatIsHeldStopsNobody(t *testing.T) {
+	clock, store, told := verifiertest.NewClock(), newStore(), &reports{}
+	ring := openRing(t, exchange.KeyRingConfig{Store: store, Now: clock.Now, Rotated: told.add})
+	token, old := sign(t, ring)
+	clock.Advance(exchange.DefaultRotate)
+
+	store.lock <- struct{}{}
+	impatient, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := ring.Refresh(impatient); !errors.Is(err, context.Canceled) {
+		t.Errorf("refreshing: got %v, want %v", err, context.Canceled)
+	}
+	if kids, errs := told.take(); kids != nil || len(errs) != 1 {
+		t.Errorf("reported keys %q and errors %v, want one error", kids, errs)
+	}
+	wantVerified(t, ring, token)
+	if _, kid := sign(t, ring); kid != old {
+		t.Errorf("signs with %q, want %q", kid, old)
+	}
+
+	<-store.lock
+	refresh(t, ring)
+	if ring.Status().Next == "" {
+		t.Error("with the lock free no next key was made")
 	}
 }
 

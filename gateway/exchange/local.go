@@ -108,6 +108,9 @@ func (l *Local) Issuer() string { return l.cfg.Issuer }
 // JWKS returns the keys that services verify minted tokens with, as a JWK Set.
 func (l *Local) JWKS() []byte { return l.cfg.Ring.JWKS() }
 
+// Ring returns the keys that sign and verify, for their status and for a rotation by hand.
+func (l *Local) Ring() *KeyRing { return l.cfg.Ring }
+
 // Holds implements [gateway.Exchanger]: it says whether the ring still publishes key.
 func (l *Local) Holds(key verifier.KeyID) bool { return l.cfg.Ring.Holds(key) }
 
@@ -177,7 +180,7 @@ func (l *Local) Elevate(_ context.Context, s *gateway.Session, _ string, want ga
 	if err != nil {
 		return nil, err
 	}
-	want.Expiry = seconds(claims.Expiry)
+	want.IssuedAt, want.Expiry = seconds(claims.IssuedAt), seconds(claims.Expiry)
 	return &want, nil
 }
 

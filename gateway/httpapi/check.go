@@ -21,35 +21,44 @@ type Check struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// ServeCheck answers a question about an external JWT, or about an assertion and the
-// user it has to be about: {"encodedJwt", "assertion", "subject"}. It spends nothing
-// and fetches nothing, so anybody may ask who may know which rules there are.
+// ServeCheck answers a question about a token, as [Judge] does.
 func (a *API) ServeCheck(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		a.refuse(w, r, errMethodNotAllowed)
 		return
 	}
+	report, err := Judge(w, r, a.env)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, report)
+}
+
+// Judge reads a question from the body of r and has env answer it: about an external
+// JWT, or about an assertion and the user it has to be about: {"encodedJwt",
+// "assertion", "subject"}. It writes nothing to w, spends nothing and fetches nothing,
+// so anybody may ask who may know which rules there are. Its error is about the
+// question, a [gateway.CodeBadRequest]; what is wrong with the token stands in the report.
+func Judge(w http.ResponseWriter, r *http.Request, env *gateway.Environment) (Report, error) {
 	var in struct {
 		EncodedJWT string `json:"encodedJwt"`
 		Assertion  string `json:"assertion"`
 		Subject    string `json:"subject"`
 	}
 	if err := readBody(w, r, &in); err != nil {
-		a.refuse(w, r, err)
-		return
+		return Report{}, err
 	}
 	if (in.EncodedJWT == "") == (in.Assertion == "") {
-		a.refuse(w, r, badRequest("the body must hold either encodedJwt, or assertion and subject"))
-		return
+		return Report{}, badRequest("the body must hold either encodedJwt, or assertion and subject")
 	}
 	ctx := verifier.WithoutFetch(r.Context())
-	checks := a.env.CheckAssertion(ctx, in.Assertion, in.Subject)
 	if in.EncodedJWT != "" {
-		checks = a.env.Check(ctx, in.EncodedJWT)
+		return reportOn(env.Check(ctx, in.EncodedJWT)), nil
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusOK, reportOn(checks))
+	return reportOn(env.CheckAssertion(ctx, in.Assertion, in.Subject)), nil
 }
 
 func reportOn(checks []verifier.Check) Report {

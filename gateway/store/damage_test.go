@@ -217,6 +217,7 @@ func TestFileCutWhileOpen(t *testing.T) {
 	}
 	for i := range 3 {
 		wantError(t, use(t, f, fmt.Sprint("new-", i)), path, "panicked")
+		wantError(t, f.Probe(t.Context()), path, "panicked")
 	}
 	if at, err := f.RevokedAt("session"); err != nil || at.IsZero() {
 		t.Errorf("asking for a revocation: got %v, %v, want what is known", at, err)

@@ -48,11 +48,17 @@ func fillDisk(path string) error {
 	if at, err := f.RevokedAt("session"); err != nil || at.IsZero() {
 		return fmt.Errorf("asking for a revocation with a full disk: got %v, %w", at, err)
 	}
+	if err := f.Probe(ctx); err == nil || !strings.Contains(err.Error(), path) {
+		return fmt.Errorf("probing with a full disk: got %w, want an error that names the path", err)
+	}
 	if err := wantUsed(f, used, until); err != nil {
 		return fmt.Errorf("with a full disk: %w", err)
 	}
 	if err := lift(); err != nil {
 		return err
+	}
+	if err := f.Probe(ctx); err != nil {
+		return fmt.Errorf("probing with room: %w", err)
 	}
 	if err := f.Use(ctx, longKey(used), until); err != nil {
 		return fmt.Errorf("using the key that found no room, with room: %w", err)

@@ -61,7 +61,6 @@ func openLedger(tx *bolt.Tx, name string, capacity int) (*ledger, error) {
 }
 
 func (l *ledger) count() uint64 { return l.root.Sequence() }
-func (l *ledger) full() bool    { return l.count() >= l.capacity }
 
 func (l *ledger) swept() (instant, error) {
 	i, _, err := cutInstant(l.root.Get(sweptName))
@@ -110,15 +109,21 @@ func (l *ledger) sweep(now instant, limit int) error { return l.remove(l.expired
 // time passed first: one, or more after its capacity was lowered. It deletes nothing
 // where that would not do.
 func (l *ledger) makeRoom(now instant) (ok bool, err error) {
-	if !l.full() {
-		return true, nil
-	}
-	need := int(l.count() - l.capacity + 1) //nolint:gosec // no more than there are entries
-	gone := l.expired(now, need)
-	if len(gone) < need {
+	gone, ok := l.room(now)
+	if !ok {
 		return false, nil
 	}
 	return true, l.remove(gone)
+}
+
+// room says whether one more entry finds room once some that have expired are gone.
+func (l *ledger) room(now instant) (gone [][]byte, ok bool) {
+	if l.count() < l.capacity {
+		return nil, true
+	}
+	need := int(l.count() - l.capacity + 1) //nolint:gosec // no more than there are entries
+	gone = l.expired(now, need)
+	return gone, len(gone) == need
 }
 
 // remove deletes the entries of some items of the index, which are in its order.

@@ -84,10 +84,13 @@ func (r *revocations) add(key string, rev revocation) error {
 		return nil
 	}
 	if !ok {
-		r.table.sweep(now, len(r.table.entries)-r.room+1)
+		r.makeRoom(now)
 	}
 	return r.table.put(key, entry[instant]{rev.at, rev.until})
 }
+
+// makeRoom drops what has expired, where there is no room for one more. The caller holds r.mu.
+func (r *revocations) makeRoom(now instant) { r.table.sweep(now, len(r.table.entries)-r.room+1) }
 
 // take holds a revocation as it was read from the file. It does not ask the clock:
 // that may be wrong while the file is opened, and set right later.

@@ -37,12 +37,20 @@ func (t *table[V]) put(key string, e entry[V]) error {
 		t.entries[key] = e
 		return nil
 	}
-	if t.capacity > 0 && len(t.entries) >= t.capacity {
-		return fmt.Errorf("%w: it holds %d entries", ErrFull, len(t.entries))
+	if err := t.room(); err != nil {
+		return err
 	}
 	key = strings.Clone(key) // it may be a part of something large
 	t.entries[key] = e
 	heap.Push(&t.queue, queued{key, e.until})
+	return nil
+}
+
+// room returns nil, or that there is none for a new key.
+func (t *table[V]) room() error {
+	if t.capacity > 0 && len(t.entries) >= t.capacity {
+		return fmt.Errorf("%w: it holds %d entries", ErrFull, len(t.entries))
+	}
 	return nil
 }
 

@@ -18,6 +18,7 @@ const (
 type transaction struct {
 	now            instant
 	spent, revoked *ledger
+	meta           *bolt.Bucket // what the file says of itself, and what a probe writes
 }
 
 func (f *File) begin(tx *bolt.Tx) (*transaction, error) {
@@ -29,12 +30,10 @@ func (f *File) begin(tx *bolt.Tx) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{instantOf(f.now()), spent, revoked}, nil
+	return &transaction{instantOf(f.now()), spent, revoked, tx.Bucket(metaName)}, nil
 }
 
-// applyAll sweeps and then applies one change after the other. Every change adds one
-// entry at most, so that after the sweep a full ledger of what was spent is full of
-// what still matters; revoke makes room by itself.
+// applyAll sweeps and then applies one change after the other, each of which adds one entry at most.
 func (t *transaction) applyAll(changes []*change) error {
 	limit := sweepPerWrite * len(changes)
 	if err := t.spent.sweep(t.now, limit); err != nil {
@@ -76,8 +75,8 @@ func (t *transaction) use(key string, until instant) (refusal, err error) {
 	if refusal := checkUntil(until, t.now, swept); refusal != nil {
 		return refusal, nil
 	}
-	if held == nil && t.spent.full() {
-		return fmt.Errorf("spending a key: %w: it holds %d entries", ErrFull, t.spent.count()), nil
+	if refusal, err := t.roomFor(held, t.spent); refusal != nil || err != nil {
+		return refusal, err
 	}
 	return nil, t.spent.put(key, held, record{until: until})
 }
@@ -97,12 +96,20 @@ func (t *transaction) revoke(key string, rev revocation) (refusal, err error) {
 	if !rev.until.after(forgettable(t.now)) {
 		return nil, nil
 	}
-	if held == nil {
-		if room, err := t.revoked.makeRoom(t.now); err != nil {
-			return nil, err
-		} else if !room {
-			return fmt.Errorf("revoking: %w: it holds %d entries", ErrFull, t.revoked.count()), nil
-		}
+	if refusal, err := t.roomFor(held, t.revoked); refusal != nil || err != nil {
+		return refusal, err
 	}
 	return nil, t.revoked.put(key, held, record{rev.until, rev.at.bytes()})
+}
+
+// roomFor makes room for an entry that is new, which it is where nothing is held under its key.
+func (t *transaction) roomFor(held *record, l *ledger) (refusal, err error) {
+	if held != nil {
+		return nil, nil
+	}
+	ok, err := l.makeRoom(t.now)
+	if err == nil && !ok {
+		refusal = fmt.Errorf("writing an entry: %w: it holds %d", ErrFull, l.count())
+	}
+	return refusal, err
 }

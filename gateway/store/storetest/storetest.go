@@ -81,9 +81,11 @@ func Run(t *testing.T, s Subject) {
 	run("a revocation without a time is refused", testRevocationWithoutTime)
 	run("everything at once", testEverything)
 	run("a closed store refuses", testClosed)
+	run("a probe tells and leaves nothing", testProbe)
 	if s.Bounded {
 		run("a full store refuses and recovers", testFull)
 		run("expired entries leave", testLeave)
+		run("a probe of a full store tells", testProbeFull)
 	}
 	if s.Survives {
 		run("what was used stays used", testUsedSurvives)

@@ -23,6 +23,7 @@ type broken struct {
 	use       func(ctx context.Context, key string, until time.Time) error
 	revoke    func(ctx context.Context, key string, at, until time.Time) error
 	revokedAt func(key string) (time.Time, error)
+	probe     func(ctx context.Context) error
 	close     func() error
 }
 
@@ -35,6 +36,8 @@ func (b *broken) Revoke(ctx context.Context, key string, at, until time.Time) er
 }
 
 func (b *broken) RevokedAt(key string) (time.Time, error) { return b.revokedAt(key) }
+
+func (b *broken) Probe(ctx context.Context) error { return b.probe(ctx) }
 
 func (b *broken) Close() error { return b.close() }
 
@@ -190,6 +193,20 @@ var faults = map[string]fault{
 			}
 		},
 	},
+	"is always well": {
+		[]string{"a_probe_tells", "a_probe_of_a_full_store"},
+		func(b *broken, _ *store.Memory, _ storetest.Options) {
+			b.probe = func(context.Context) error { return nil }
+		},
+	},
+	"probes and stays": {
+		[]string{"a_probe_of_a_full_store"},
+		func(b *broken, m *store.Memory, o storetest.Options) {
+			b.probe = func(ctx context.Context) error {
+				return m.Use(ctx, "probe "+o.Now().String(), o.Now().AddDate(1, 0, 0))
+			}
+		},
+	},
 	"never closed": {
 		[]string{"a_closed_store_refuses"},
 		func(b *broken, _ *store.Memory, _ storetest.Options) { b.close = func() error { return nil } },
@@ -216,7 +233,7 @@ func subject(name string) storetest.Subject {
 	return storetest.Subject{
 		Open: func(_ *testing.T, o storetest.Options) (gateway.Store, error) {
 			m := store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now})
-			b := &broken{m, m.Use, m.Revoke, m.RevokedAt, m.Close}
+			b := &broken{m, m.Use, m.Revoke, m.RevokedAt, m.Probe, m.Close}
 			faults[name].inner(b, m, o)
 			return b, nil
 		},

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+)
+
+var (
+	_ gateway.Prober = (*File)(nil)
+	_ gateway.Prober = (*Memory)(nil)
+)
+
+// What a probe writes takes more pages of the file than a use or a revocation.
+var (
+	probeName  = []byte("probe")
+	probeValue = make([]byte, 64<<10)
+)
+
+// Probe implements [gateway.Prober]. It finds out by doing: it writes 64 KiB into the
+// file, in the place of what the last probe wrote, and commits that to the disk with
+// whatever else is being written. So a disk that is full shows once the file has no room
+// left in itself. It treats its context as [File.Use] does.
+func (f *File) Probe(ctx context.Context) error {
+	return f.do(ctx, &change{apply: (*transaction).probe})
+}
+
+func (t *transaction) probe() (refusal, err error) {
+	for _, l := range []*ledger{t.spent, t.revoked} {
+		if _, ok := l.room(t.now); !ok {
+			return probed(fmt.Errorf("%w: it holds %d entries", ErrFull, l.count())), nil
+		}
+	}
+	return nil, t.meta.Put(probeName, probeValue)
+}
+
+// Probe implements [gateway.Prober].
+func (m *Memory) Probe(ctx context.Context) error {
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	return probed(errors.Join(m.roomToSpend(), m.revoked.roomToRevoke()))
+}
+
+func (m *Memory) roomToSpend() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spent.sweep(instantOf(m.now()), sweepPerWrite)
+	return m.spent.room()
+}
+
+func (r *revocations) roomToRevoke() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.makeRoom(instantOf(r.now()))
+	return r.table.room()
+}
+
+func probed(err error) error {
+	if err != nil {
+		return fmt.Errorf("probing: %w", err)
+	}
+	return nil
+}
