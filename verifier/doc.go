@@ -1,8 +1,8 @@
 // Package verifier says whether a token is good: a JSON Web Token (RFC 7519) in
 // compact serialization, signed by a known issuer with an asymmetric key.
 //
-// In most cases: make a key set ([NewRemoteKeySet] for a JWK Set behind a URL,
-// [NewFileKeySet] for one in a file, [ParseKeySet] for one that never changes), give
+// In most cases: make a key set ([NewRemoteKeySet] for a JWK Set behind a URL, or one
+// that the issuer's metadata names, [NewFileKeySet] for one in a file, [ParseKeySet] for one that never changes), give
 // it to [New] together with the issuer and an audience, and call [Verifier.Verify].
 // Several issuers make [Providers].
 //

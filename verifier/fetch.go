@@ -17,33 +17,57 @@ const maxRedirects = 3
 
 // A fetcher gets a JWK Set over HTTP, within the bounds of its config.
 type fetcher struct {
-	url    *url.URL
-	client *http.Client
-	cfg    RemoteConfig
+	cfg      RemoteConfig
+	client   http.Client // each request goes through a copy, which has redirects stay on its host
+	url      *url.URL    // of the set; nil where it is discovered
+	metadata []*url.URL  // where the issuer may say what it is, in the order of asking
 }
 
-// newFetcher refuses a URL over which somebody on the way could choose the keys.
 func newFetcher(cfg RemoteConfig) (fetcher, error) {
-	u, err := url.Parse(cfg.URL)
-	switch {
-	case err != nil:
-		return fetcher{}, errors.New("the URL does not parse")
-	case u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fetcher{}, fmt.Errorf("the URL %q is not an absolute https URL", plainURL(u))
-	case u.User != nil:
-		return fetcher{}, errors.New("the URL holds credentials; a JWK Set is public")
-	case u.Scheme == "http" && !cfg.InsecureHTTP && !isLoopback(u.Hostname()):
-		return fetcher{}, fmt.Errorf("the URL %q is http, so anybody on the way could replace the keys; use https", plainURL(u))
+	f := fetcher{cfg: cfg, client: http.Client{Transport: ownTransport()}}
+	if cfg.Client != nil {
+		f.client = *cfg.Client
 	}
 	if cfg.MinRefresh > cfg.MaxRefresh {
-		return fetcher{}, errors.New("the least refresh interval is longer than the longest, or than half of what a set serves for")
+		return f, errors.New("the least refresh interval is longer than the longest, or than half of what a set serves for")
 	}
-	client := http.Client{Transport: ownTransport()}
-	if cfg.Client != nil {
-		client = *cfg.Client
+	var err error
+	switch {
+	case cfg.Discovery && cfg.URL != "":
+		err = errors.New("both a URL is given and discovery asked for; choose one")
+	case cfg.Discovery:
+		f.metadata, err = metadataURLs(cfg.Issuer, cfg.InsecureHTTP)
+	default:
+		f.url, err = keysURL("the URL", cfg.URL, cfg.InsecureHTTP)
 	}
-	client.CheckRedirect = stayOn(u)
-	return fetcher{url: u, client: &client, cfg: cfg}, nil
+	return f, err
+}
+
+// source names where the keys come from, as far as the config says.
+func (f fetcher) source() *url.URL {
+	if f.url == nil {
+		return f.metadata[0]
+	}
+	return f.url
+}
+
+// keysURL parses text, and refuses a URL over which somebody on the way could choose the
+// keys. Its error calls it what, and holds neither credentials nor query.
+func keysURL(what, text string, insecure bool) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s does not parse", what)
+	case u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("%s %s is not an absolute https URL", what, quoted(plainURL(u)))
+	case u.User != nil:
+		return nil, fmt.Errorf("%s holds credentials; a JWK Set is public", what)
+	case strings.Contains(text, "#"):
+		return nil, fmt.Errorf("%s holds a fragment, which no server is told of", what)
+	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
+		return nil, fmt.Errorf("%s %s is http, so anybody on the way could replace the keys; use https", what, quoted(plainURL(u)))
+	}
+	return u, nil
 }
 
 // ownTransport is the default one, and so goes through the proxy of the environment,
@@ -80,33 +104,58 @@ func stayOn(u *url.URL) func(*http.Request, []*http.Request) error {
 	}
 }
 
-// fetch returns the set and how long it is fresh.
+// fetch returns the set and how long it is fresh. Where it is discovered, the metadata is
+// asked each time, so that an issuer may move its set; how long that may be kept is of no
+// interest. ctx bounds both.
 func (f fetcher) fetch(ctx context.Context) (*StaticKeySet, time.Duration, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url.String(), nil)
+	u, err := f.locate(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
-	req.Close = true // the next fetch is minutes away
-	resp, err := f.client.Do(req)
+	body, header, err := f.get(ctx, u, "application/jwk-set+json, application/json")
 	if err != nil {
-		return nil, 0, withoutURL(err)
+		return nil, 0, fmt.Errorf("fetching keys from %s: %w", plainURL(u), err)
+	}
+	keys, err := parseKeySet(body, f.cfg.MaxKeys)
+	if err != nil {
+		return nil, 0, fmt.Errorf("fetching keys from %s: %w", plainURL(u), err)
+	}
+	return keys, f.freshFor(header), nil
+}
+
+// get returns what u holds, if the answer is 200 and within bounds.
+func (f fetcher) get(ctx context.Context, u *url.URL, accept string) ([]byte, http.Header, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set("Accept", accept)
+	req.Close = true // the next fetch is minutes away
+	client := f.client
+	client.CheckRedirect = stayOn(u)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, nil, withoutURL(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, 0, fmt.Errorf("status is %d, not 200", resp.StatusCode)
+		return nil, nil, statusError(resp.StatusCode)
 	}
 	// The transport has decompressed by here, so this bounds what a small body can grow to.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, f.cfg.MaxBytes+1))
 	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	if int64(len(body)) > f.cfg.MaxBytes {
-		return nil, 0, fmt.Errorf("response is larger than %d bytes", f.cfg.MaxBytes)
+		return nil, nil, fmt.Errorf("response is larger than %d bytes", f.cfg.MaxBytes)
 	}
-	keys, err := parseKeySet(body, f.cfg.MaxKeys)
-	return keys, f.freshFor(resp.Header), err
+	return body, resp.Header, nil
 }
+
+// A statusError is the status of an answer that is not 200.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("status is %d, not 200", int(e)) }
 
 // withoutURL drops what net/http puts around an error: the URL, whose query may be secret.
 func withoutURL(err error) error {

@@ -191,6 +191,7 @@ func TestRemoteConfigErrors(t *testing.T) {
 		{"file", verifier.RemoteConfig{URL: "file:///etc/passwd"}, "not an absolute https URL"},
 		{"unparsable", verifier.RemoteConfig{URL: "https://a b/"}, "does not parse"},
 		{"credentials", verifier.RemoteConfig{URL: "https://user:secret@issuer.example/"}, "credentials"},
+		{"fragment", verifier.RemoteConfig{URL: "https://issuer.example/jwks#a"}, "fragment"},
 		{"http", verifier.RemoteConfig{URL: "http://issuer.example/"}, "use https"},
 		{"http, name like loopback", verifier.RemoteConfig{URL: "http://127.0.0.1.example/"}, "use https"},
 		{"http, allowed", verifier.RemoteConfig{URL: "http://issuer.example/", InsecureHTTP: true}, ""},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -40,6 +41,11 @@ type FileKeySet struct {
 	content []byte
 	verdict error  // on content
 	failure string // as reported
+
+	mu      sync.Mutex // guards all below
+	fetched time.Time  // when the file last held the set
+	lastErr error      // of the last look
+	next    time.Time  // when the goroutine will look again
 }
 
 // NewFileKeySet reads the file, and watches it until [FileKeySet.Close].
@@ -52,6 +58,7 @@ func NewFileKeySet(cfg FileConfig) (*FileKeySet, error) {
 	if _, err := s.read(); err != nil {
 		return nil, fmt.Errorf("reading key set %s: %w", cfg.Path, err)
 	}
+	s.note(nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	go s.watch(ctx)
@@ -74,6 +81,25 @@ func (s *FileKeySet) Holds(key KeyID) bool { return s.current.Load().Holds(key) 
 
 // Len returns how many usable keys the set has.
 func (s *FileKeySet) Len() int { return s.current.Load().Len() }
+
+// Status returns the state of the set at this moment. Its age is that of the last look at
+// the file that found the set there; unlike that of a [RemoteKeySet], it ends nothing.
+func (s *FileKeySet) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Status{Keys: s.Len(), Fetched: s.fetched, Age: time.Since(s.fetched), Err: s.lastErr, Next: s.next}
+}
+
+// note keeps for Status how the last look went.
+func (s *FileKeySet) note(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	s.lastErr, s.next = err, now.Add(s.cfg.Interval)
+	if err == nil {
+		s.fetched = now
+	}
+}
 
 // watch polls: file system notifications are lost over network mounts and bind mounts.
 func (s *FileKeySet) watch(ctx context.Context) {
@@ -98,6 +124,7 @@ func (s *FileKeySet) look() {
 		err = fmt.Errorf("reading key set %s: %w", s.cfg.Path, err)
 		failure = err.Error()
 	}
+	s.note(err)
 	if changed || failure != s.failure {
 		s.cfg.Refreshed(s.Len(), err)
 	}

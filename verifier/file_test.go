@@ -168,6 +168,38 @@ func TestFileThatTurnsBadKeepsTheLastGoodSet(t *testing.T) {
 	})
 }
 
+// What health and metrics say of a file: how long ago it was last seen to hold the set.
+func TestFileStatus(t *testing.T) {
+	key := verifiertest.NewKey(t, "ES256")
+	jwks := verifiertest.JWKS(t, key.JWK(), verifiertest.NewKey(t, "EdDSA").JWK())
+	synctest.Test(t, func(t *testing.T) {
+		f := openKeyFile(t, jwks)
+		opened := time.Now()
+		want := func(fetched time.Time, mention string) {
+			t.Helper()
+			got := f.keys.Status()
+			now := time.Now()
+			if got.Keys != 2 || !got.Fetched.Equal(fetched) || got.Age != now.Sub(fetched) || !got.Next.After(now) || got.Next.Sub(now) > 10*time.Second {
+				t.Errorf("got status %+v, want two keys, fetched %s, and the next look within 10s", got, fetched)
+			}
+			if (mention == "") != (got.Err == nil) || got.Err != nil && !strings.Contains(got.Err.Error(), mention) {
+				t.Errorf("got error %v, want %q", got.Err, mention)
+			}
+		}
+		want(opened, "")
+		settle()
+		good := time.Now()
+		want(good, "")
+		write(t, f.path, jwks[:len(jwks)/2])
+		settle()
+		settle()
+		want(good, "not a JSON object")
+		write(t, f.path, jwks)
+		settle()
+		want(time.Now(), "")
+	})
+}
+
 // A gateway must not start with no keys and hope.
 func TestFileThatIsBadAtFirst(t *testing.T) {
 	dir := t.TempDir()

@@ -2,7 +2,6 @@ package verifier
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"time"
 )
@@ -42,7 +41,7 @@ func (s *RemoteKeySet) fetch() (fresh time.Duration, err error) {
 	defer cancel()
 	keys, fresh, err := s.fetcher.fetch(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("fetching keys from %s: %w", s.URL(), err)
+		return 0, err
 	}
 	s.current.Store(&fetched{keys, s.cfg.Now()})
 	return fresh, nil

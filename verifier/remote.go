@@ -11,17 +11,27 @@ import (
 	"time"
 )
 
-// RemoteConfig says where a JWK Set is and how it is kept fresh. Only URL is required.
+// RemoteConfig says where a JWK Set is and how it is kept fresh. Only URL is required,
+// or Issuer and Discovery.
 type RemoteConfig struct {
-	// URL of the JWK Set: https, or http where the host is loopback. Required.
+	// URL of the JWK Set: https, or http where the host is loopback.
 	URL string
+
+	// Issuer is whose keys these are. It binds snapshots, and says where Discovery asks.
+	Issuer string
+
+	// Discovery has the issuer's own metadata name the set, in place of URL: that of OpenID
+	// Connect Discovery 1.0, or, where the answer to that is a status of 4xx other than 408,
+	// 425 and 429, that of RFC 8414. Issuer must then be a https URL, or http where the host
+	// is loopback. The metadata must bear Issuer byte for byte. The set that it names may be
+	// on another host, over https; over http on loopback only if Issuer is http as well. Each
+	// fetch asks anew, so a set that moves is followed. The limits below are for each document,
+	// and Timeout is for all of them together.
+	Discovery bool
 
 	// Client fetches. Its redirect policy is not used. Nil: a client of the set's
 	// own, through the proxy that the process's environment names.
 	Client *http.Client
-
-	// Issuer is whose keys these are. It binds snapshots, and nothing else.
-	Issuer string
 
 	// MinRefresh (1m) and MaxRefresh (24h) bound the refresh interval that the
 	// response's Cache-Control asks for; DefaultRefresh (15m) is used where it asks
@@ -324,10 +334,10 @@ func (s *RemoteKeySet) Refresh(ctx context.Context) error {
 	return f.err
 }
 
-// Status tells how a [RemoteKeySet] is doing.
+// Status tells how a [RemoteKeySet] or a [FileKeySet] is doing.
 type Status struct {
 	Keys    int           // usable keys; 0 if there is no set, or none young enough to serve
-	Fetched time.Time     // when the set was fetched; zero if there is none
+	Fetched time.Time     // when the set was last seen where it comes from; zero if there is none
 	Age     time.Duration // since then
 	Err     error         // of the last attempt; nil if it went well
 	Next    time.Time     // when the next attempt is due
@@ -348,8 +358,9 @@ func (s *RemoteKeySet) Status() Status {
 	return status
 }
 
-// URL returns where the set is fetched from, without query and credentials.
-func (s *RemoteKeySet) URL() string { return plainURL(s.fetcher.url) }
+// URL returns where the set is fetched from, or where it is discovered, the first place
+// that is asked for it; without query and credentials.
+func (s *RemoteKeySet) URL() string { return plainURL(s.fetcher.source()) }
 
 func plainURL(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()

@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// ErrSnapshot is in the tree of what Refreshed of a [RemoteConfig] is told about the
+// storage of snapshots alone: the keys themselves may be as fresh as ever.
+var ErrSnapshot = errors.New("key snapshot")
+
 // A SnapshotStore keeps the last good set of a [RemoteKeySet], so that a restart
 // while the issuer is down still verifies. One store holds one snapshot. It is
 // trusted: whoever can write to it chooses the keys. A key set calls one method at a
@@ -26,7 +30,7 @@ type SnapshotStore interface {
 // issuer and URL, and no longer than MaxStale after Fetched.
 type Snapshot struct {
 	Issuer  string    `json:"issuer"`
-	URL     string    `json:"url"`
+	URL     string    `json:"url"` // of the set, or of the metadata that it was discovered by
 	Fetched time.Time `json:"fetched"`
 	Keys    []byte    `json:"keys"` // a JWK Set, public members only
 }
@@ -74,7 +78,7 @@ func (s *RemoteKeySet) finishStoring(giveUp context.CancelFunc) {
 	case <-s.stored:
 	case <-timer.C:
 		giveUp()
-		s.report(fmt.Errorf("saving key snapshot: the storage did not answer within %s of the end", s.cfg.Timeout))
+		s.report(fmt.Errorf("saving %w: the storage did not answer within %s of the end", ErrSnapshot, s.cfg.Timeout))
 	}
 }
 
@@ -83,7 +87,7 @@ func (s *RemoteKeySet) restore() error {
 	defer s.restored.end()
 	old, err := s.load()
 	if err != nil {
-		return fmt.Errorf("loading key snapshot: %w", err)
+		return fmt.Errorf("loading %w: %w", ErrSnapshot, err)
 	}
 	s.current.CompareAndSwap(nil, old)
 	return nil
@@ -100,7 +104,7 @@ func (s *RemoteKeySet) load() (*fetched, error) {
 	if err != nil {
 		return nil, err
 	}
-	if snapshot.Issuer != s.cfg.Issuer || snapshot.URL != s.cfg.URL {
+	if snapshot.Issuer != s.cfg.Issuer || snapshot.URL != s.fetcher.source().String() {
 		return nil, nil
 	}
 	keys, err := parseKeySet(snapshot.Keys, s.cfg.MaxKeys)
@@ -121,10 +125,10 @@ func (s *RemoteKeySet) save(ctx context.Context) error {
 	f := s.current.Load()
 	keys, err := f.keys.MarshalJSON()
 	if err == nil {
-		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, URL: s.cfg.URL, Fetched: f.at, Keys: keys})
+		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, URL: s.fetcher.source().String(), Fetched: f.at, Keys: keys})
 	}
 	if err != nil {
-		return fmt.Errorf("saving key snapshot: %w", err)
+		return fmt.Errorf("saving %w: %w", ErrSnapshot, err)
 	}
 	return nil
 }
