@@ -55,17 +55,16 @@ func (a *API) Provision(ctx caddy.Context) error {
 }
 
 func (a *API) endpointsOf(l *live) (*httpapi.API, error) {
-	env, err := l.gateway()
+	env, err := l.opened()
 	if err != nil {
-		return nil, fmt.Errorf("opening environment %s: %w", l.name, err)
+		return nil, err
 	}
 	return httpapi.New(env, httpapi.Options{
 		ExternalCookie: l.config.CookieName,
 		SessionCookie:  l.config.Session.Cookie,
 		CookieAllowed:  l.origins.check,
 		Refused: func(r *http.Request, err error) {
-			noteRefusal(r, httpapi.AnswerTo(err))
-			logFailure(a.logger, r, err)
+			noteRefusal(r, err, a.logger)
 		},
 	}), nil
 }
@@ -76,10 +75,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if !ours {
 		return next.ServeHTTP(w, r)
 	}
+	e, ok := a.served[id]
+	if ok {
+		e.live.lease.enter() // as a gate does
+		defer e.live.lease.leave()
+		watch(r, e.live.observer.audit)
+	}
 	if err := checkPath(r.URL, 0); err != nil {
 		return refuse(w, r, err, false, a.logger)
 	}
-	e, ok := a.served[id]
 	if !ok {
 		httpapi.NotFound(w, "no environment has this id here")
 		return nil

@@ -20,10 +20,11 @@ type App struct {
 	// The environments by name. A name has 1 to 64 letters, digits, `_` and `-`.
 	Environments map[string]*Environment `json:"environments,omitempty"`
 
-	live   map[string]*live
-	lease  *lease
-	logger *zap.Logger
-	ctx    caddy.Context
+	live    map[string]*live
+	lease   *lease
+	emitter *emitter
+	logger  *zap.Logger
+	ctx     caddy.Context
 }
 
 // CaddyModule returns the Caddy module information.
@@ -40,6 +41,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.lease = ctx, ctx.Logger(), new(lease)
 	a.live = make(map[string]*live, len(a.Environments))
 	if err := loadEnvironments(a.Environments); err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
+	var err error
+	if a.emitter, err = newEmitter(ctx); err != nil {
 		return fmt.Errorf("byoa: %w", err)
 	}
 	for _, name := range a.names() {
@@ -84,13 +92,14 @@ func (a *App) Start() error {
 	return nil
 }
 
-// Stop leaves everything open: requests that are under way finish with it, and Cleanup follows.
+// Stop leaves everything open, and Cleanup follows.
 func (a *App) Stop() error {
 	running.remove(a)
 	return nil
 }
 
-// Cleanup lets go of what was opened. Caddy calls it also for a config that was refused half-way.
+// Cleanup lets go of what was opened, once no request is under way with it any more. Caddy
+// calls it also for a config that was refused half-way.
 func (a *App) Cleanup() error {
 	if a.lease == nil {
 		return nil
@@ -134,7 +143,16 @@ func appOf(ctx caddy.Context) (*App, error) {
 
 // logOf is for things that outlive one config.
 func logOf(environment string) *zap.Logger {
-	return caddy.Log().Named("byoa").With(zap.String("environment", environment))
+	return moduleLog().With(zap.String("environment", environment))
+}
+
+// moduleLog writes to the logs of the config in force that take the lines of `byoa`.
+// While there is none, that is Caddy's default log.
+func moduleLog() *zap.Logger {
+	if app := running.app(); app != nil {
+		return app.logger
+	}
+	return caddy.Log().Named("byoa")
 }
 
 // hashed is a name made of parts, each with its length, so that no two lists of parts share one.

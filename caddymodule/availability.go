@@ -5,7 +5,6 @@ import "errors"
 // notYet lists what a config can name and this version cannot do. A config that
 // asks for one of them is refused: a part that is silently missing would be an open door.
 var notYet = map[string]bool{
-	"discovery":        true,
 	"exchange dynamic": true,
 	"exchange oauth":   true,
 	"link":             true,

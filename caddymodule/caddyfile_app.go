@@ -165,7 +165,7 @@ func (e *Environment) checkWritten() error {
 }
 
 func (p *Provider) checkWritten() error {
-	if err := p.checkComplete(); err != nil || placeholder.MatchString(p.JWKSURL) {
+	if err := p.checkComplete(); err != nil || placeholder.MatchString(p.keyURL()) {
 		return err
 	}
 	return p.checkKeys()

@@ -35,7 +35,7 @@ func providerLines[T any](of func(*T) *Provider) lines[T] {
 	return lines[T]{
 		"jwks_url":              text(func(t *T) *string { return &of(t).JWKSURL }, loaded(checkURL)),
 		"jwks_file":             text(func(t *T) *string { return &of(t).JWKSFile }, loaded(checkText)),
-		"discovery":             upcoming(func(t *T) *bool { return &of(t).Discovery }, "discovery"),
+		"discovery":             flag(func(t *T) *bool { return &of(t).Discovery }),
 		"audience":              list(func(t *T) *[]string { return &of(t).Audience }, loaded(checkText)),
 		"algorithms":            list(func(t *T) *[]string { return &of(t).Algorithms }, checkAlgorithm),
 		"leeway":                duration(func(t *T) *caddy.Duration { return of(t).newLeeway() }, leewayBounds),

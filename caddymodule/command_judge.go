@@ -45,6 +45,15 @@ func (j *judge) close() {
 // loadApp provisions the app alone: a token can be judged where the certificates and
 // the log files of the config are not.
 func loadApp(file, adapter string) (*App, error) {
+	apps, err := loadApps(file, adapter)
+	if err != nil {
+		return nil, err
+	}
+	return provisionApp(apps)
+}
+
+// loadApps reads the config of each app.
+func loadApps(file, adapter string) (caddy.ModuleMap, error) {
 	config, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
 		return nil, fmt.Errorf("loading the config: %w", err)
@@ -53,17 +62,20 @@ func loadApp(file, adapter string) (*App, error) {
 		return nil, errors.New("no config: name one with --config")
 	}
 	var c struct {
-		Apps struct {
-			BYOA json.RawMessage `json:"byoa"`
-		} `json:"apps"`
+		Apps caddy.ModuleMap `json:"apps"`
 	}
 	if err := json.Unmarshal(caddy.RemoveMetaFields(config), &c); err != nil {
 		return nil, fmt.Errorf("decoding the config: %w", err)
 	}
-	if c.Apps.BYOA == nil {
+	return c.Apps, nil
+}
+
+// provisionApp provisions the byoa app, and no other.
+func provisionApp(apps caddy.ModuleMap) (*App, error) {
+	if apps["byoa"] == nil {
 		return nil, errors.New("the config has no environment: it lacks the global option byoa")
 	}
-	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{"byoa": c.Apps.BYOA}})
+	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{"byoa": apps["byoa"]}})
 	if err != nil {
 		return nil, fmt.Errorf("checking the config: %w", err)
 	}

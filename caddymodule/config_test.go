@@ -75,7 +75,6 @@ func TestEnvironmentMistakes(t *testing.T) {
 		{"issuer with a newline", `{"issuer": "https://auth.example.com\n"}`, `{}`, "issuer: must not begin or end"},
 		{"no keys", `{"jwks_url": ""}`, `{}`, "jwks_url: missing"},
 		{"keys in two places", `{"jwks_file": "keys.json"}`, `{"jwks_url": "", "jwks_file": "keys.json"}`, "jwks_url: only one of"},
-		{"discovery", `{"jwks_url": "", "discovery": true}`, `{"discovery": false}`, "discovery: not available in this version"},
 		{"plain http", `{"jwks_url": "http://auth.example.com/jwks"}`, `{"jwks_url": "http://auth.example.com/jwks", "insecure_http": true}`, "jwks_url: must be https"},
 		{"plain http to a name that begins like loopback", `{"jwks_url": "http://127.0.0.1.example.com/"}`, `{"jwks_url": "http://127.0.0.1:8080/"}`, "jwks_url: must be https"},
 		{"plain http to a name that ends like loopback", `{"jwks_url": "http://example.localhost.example/"}`, `{"jwks_url": "http://localhost/"}`, "jwks_url: must be https"},

@@ -205,14 +205,11 @@ func (e *Environment) allProviders() []*Provider {
 }
 
 // requireIssuer says whether assertions of p must name their issuer: where another
-// provider has the same keys, a signature does not tell whose assertion it is.
+// provider may have the same keys, a signature does not tell whose assertion it is.
 func (e *Environment) requireIssuer(p *Provider) bool {
-	for _, other := range e.allProviders() {
-		if other != p && other.keySource() == p.keySource() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(e.allProviders(), func(other *Provider) bool {
+		return other != p && other.sharesKeys(p)
+	})
 }
 
 // warnings are what is allowed and seldom meant.
@@ -220,7 +217,11 @@ func (e *Environment) warnings() []string {
 	var ws []string
 	own := e.Assertion
 	if own.Type == "" && own.Audience == "" {
-		ws = append(ws, "assertion: neither type nor audience is set, so assertions that name their issuer are refused: they could be ordinary access tokens")
+		w := "assertion: neither type nor audience is set, so assertions that name their issuer are refused: they could be ordinary access tokens"
+		if slices.ContainsFunc(e.allProviders(), e.requireIssuer) {
+			w += "; and those that do not are refused too, where providers share their keys, or may by discovery"
+		}
+		ws = append(ws, w)
 	}
 	for i, p := range e.allProviders() {
 		if own.Type == "" && own.Audience != "" && slices.Contains(p.Audience, own.Audience) {

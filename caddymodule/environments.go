@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -50,26 +51,30 @@ func checkApart(a, b *Environment) error {
 	case shared == "":
 		return nil
 	case a.Assertion.Audience == "" || b.Assertion.Audience == "":
-		return fmt.Errorf("assertion audience: missing; both trust one %s, so each needs an audience of its own", shared)
+		return fmt.Errorf("assertion audience: missing; %s, so each needs an audience of its own", shared)
 	case a.Assertion.Audience == b.Assertion.Audience:
-		return fmt.Errorf("assertion audience: must differ, because both trust one %s", shared)
+		return fmt.Errorf("assertion audience: must differ, because %s", shared)
 	}
 	return nil
 }
 
-// sharedTrust names what a and b both believe, if there is anything.
+// sharedTrust says what a and b both believe, if there is anything.
 func sharedTrust(a, b *Environment) string {
+	shared := ""
 	for _, p := range a.allProviders() {
 		for _, q := range b.allProviders() {
 			switch {
 			case p.Issuer == q.Issuer:
-				return "issuer"
-			case p.keySource() == q.keySource():
-				return "JWKS"
+				return "both trust one issuer"
+			case !p.sharesKeys(q):
+			case p.Discovery || q.Discovery:
+				shared = cmp.Or(shared, "discovery may lead both to one JWKS")
+			default:
+				shared = "both trust one JWKS"
 			}
 		}
 	}
-	return ""
+	return shared
 }
 
 // chooseEnvironment returns the environment that a handler means by name: where it

@@ -45,13 +45,21 @@ func (x *LocalExchanger) OpenExchanger(o Opening) (gateway.Exchanger, error) {
 	})
 }
 
+// rotationLog tells how rotating goes. The key ring outlives the config that opened it.
 func rotationLog(environment string) func(kid string, err error) {
+	keeping := new(failing)
 	return func(kid string, err error) {
-		if err != nil {
-			logOf(environment).Error("keeping up the signing keys failed; the ones at hand go on signing", zap.Error(err))
+		if err == nil {
+			logOf(environment).Info("published the next signing key, which takes over by itself: "+
+				"do something only for verifiers that were given the keys by hand", zap.String("kid", kid))
+			emit(eventKeyRotated, map[string]any{"environment": environment, "kid": kid})
 			return
 		}
-		logOf(environment).Info("another signing key is in use", zap.String("kid", kid))
+		if tell, keptBack := keeping.failed(err); tell {
+			logOf(environment).Error("the signing keys cannot be kept up, and the ones at hand go on signing: "+
+				"see that Caddy's storage can be read and written, and that the clocks of all instances agree",
+				zap.Int("same_before", keptBack), zap.Error(err))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -27,12 +28,15 @@ type live struct {
 	origins   *originRule // which pages may have caused a request with cookies
 	storage   certmagic.Storage
 	lease     *lease
+	observer  *observer
 
 	// fingerprint stands for everything that could change a verdict: what was
 	// remembered under another one is never asked.
 	fingerprint string
 
 	gateway func() (*gateway.Environment, error)
+
+	kept gateway.Store // what the environment's records are in, once gateway has returned
 }
 
 // provisionEnvironment compiles an environment that was loaded. It reads the
@@ -50,6 +54,7 @@ func provisionEnvironment(ctx caddy.Context, name string, e *Environment, borrow
 		return nil, fmt.Errorf("cors: %w", err)
 	}
 	l.cors = newCORSPolicy(e.CORS)
+	l.observer = newObserver(ctx, l)
 	hideFromLogs(e.hidden())
 	l.gateway = sync.OnceValues(l.open)
 	return l, nil
@@ -84,6 +89,21 @@ func (l *live) loadGuests(ctx caddy.Context) error {
 	return err
 }
 
+// opened is the environment, for a request. Where it cannot be opened the config is
+// about to be refused: Caddy may have begun to listen for it before that is known.
+func (l *live) opened() (*gateway.Environment, error) {
+	env, err := l.gateway()
+	if err != nil {
+		return nil, &gateway.Refusal{
+			Code:       gateway.CodeStoreUnavailable,
+			RetryAfter: time.Second,
+			Err:        errors.New("the gateway is not ready"),
+			Cause:      fmt.Errorf("opening environment %s: %w", l.name, err),
+		}
+	}
+	return env, nil
+}
+
 // open opens what the environment stands on. Everything comes from the pool, so
 // that it outlives this config if the next one asks for the same.
 func (l *live) open() (*gateway.Environment, error) {
@@ -96,6 +116,7 @@ func (l *live) open() (*gateway.Environment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
+	l.kept = kept
 	memory, err := borrow(l.lease, "memory "+hashed(l.config.ID, l.fingerprint), func() (*store.Cache, func() error, error) {
 		c, err := store.NewCache(l.config.CacheSize)
 		return c, c.Close, err
@@ -110,8 +131,9 @@ func (l *live) open() (*gateway.Environment, error) {
 		Scopes:    l.config.scopeRules(),
 		Session:   gateway.SessionRules{Lifetime: time.Duration(l.config.Session.Lifetime), MaxLifetime: time.Duration(l.config.Session.MaxLifetime)},
 		Exchanger: exchanger,
-		Store:     kept,
+		Store:     timed(kept, moduleName(l.store)),
 		Memory:    memory,
+		Observer:  l.observer,
 	}
 	for _, p := range l.providers {
 		opened, err := p.open(o)

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 )
 
 // pool holds what has to survive a config reload: stores, key sets, key rings and
@@ -18,10 +19,43 @@ var pool = caddy.NewUsagePool()
 
 // A lease is what one config holds of the pool. It records what was really
 // acquired: Caddy cleans up configs that never got as far as opening anything.
+//
+// It ends when the config has been released and no request is under way with it any
+// more. Caddy cleans a config up as soon as the next one runs, while its last requests
+// still go on: what they began with must not be closed under them.
 type lease struct {
-	mu       sync.Mutex // guards all below
-	keys     []string
-	released bool // nothing more is acquired: the config is gone
+	opening sync.Mutex // guards keys; held while opening: one config opens one thing at a time
+	keys    []string
+
+	mu       sync.Mutex // guards what follows
+	requests int        // that are under way
+	released bool       // the config has gone
+}
+
+// enter puts the end of the lease off until leave is called.
+func (l *lease) enter() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests++
+}
+
+// leave is called once for every enter. The last one of a config that has gone ends the lease.
+func (l *lease) leave() {
+	l.mu.Lock()
+	l.requests--
+	l.mu.Unlock()
+	if !l.ended() {
+		return
+	}
+	if err := l.end(); err != nil {
+		moduleLog().Error("closing what an earlier config had open failed", zap.Error(err))
+	}
+}
+
+func (l *lease) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.released && l.requests == 0
 }
 
 // pooled is one thing in the pool and how it is closed.
@@ -43,9 +77,9 @@ func (p pooled) Destruct() error {
 // context of Caddy's, no logger of one config.
 func borrow[T any](l *lease, key string, open func() (T, func() error, error)) (T, error) {
 	var none T
-	l.mu.Lock()
-	defer l.mu.Unlock() // held while opening: one config opens one thing at a time
-	if l.released {
+	l.opening.Lock()
+	defer l.opening.Unlock()
+	if l.ended() {
 		return none, errors.New("the config that asks for it is no longer running")
 	}
 	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) {
@@ -66,16 +100,28 @@ func borrow[T any](l *lease, key string, open func() (T, func() error, error)) (
 	return typed, nil
 }
 
-// release lets go of everything that was borrowed, the last first. A second call does nothing.
+// release says that the config has gone. What it has borrowed is let go of at once, or by
+// the last request that is under way. A second call does nothing.
 func (l *lease) release() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	l.released = true
+	l.mu.Unlock()
+	if !l.ended() {
+		return nil
+	}
+	return l.end()
+}
+
+// end lets go of everything that was borrowed, the last first. A second call does nothing.
+func (l *lease) end() error {
+	l.opening.Lock()
+	defer l.opening.Unlock()
 	var first error
 	for i := len(l.keys) - 1; i >= 0; i-- {
 		if _, err := pool.Delete(l.keys[i]); err != nil && first == nil {
 			first = err
 		}
 	}
-	l.keys, l.released = nil, true
+	l.keys = nil
 	return first
 }

@@ -67,3 +67,53 @@ func TestPoolSurvivesARefusedConfig(t *testing.T) {
 		t.Errorf("closed %d times, error %v", x.closed, err)
 	}
 }
+
+// Caddy cleans a config up while its last requests are still under way.
+func TestPoolClosesAfterTheLastRequest(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		steps  func(l *lease)
+		closed int
+	}{
+		{"released with no request under way", func(l *lease) { l.enter(); l.leave(); _ = l.release() }, 1},
+		{"released under a request", func(l *lease) { l.enter(); _ = l.release() }, 0},
+		{"released under two requests, of which one has ended", func(l *lease) { l.enter(); l.enter(); _ = l.release(); l.leave() }, 0},
+		{"released under two requests, which have ended", func(l *lease) { l.enter(); l.enter(); _ = l.release(); l.leave(); l.leave() }, 1},
+		{"a request that comes late", func(l *lease) { _ = l.release(); l.enter(); l.leave() }, 1},
+		{"cleaned up twice under a request", func(l *lease) { l.enter(); _ = l.release(); _ = l.release() }, 0},
+		{"not released", func(l *lease) { l.enter(); l.leave() }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			x, l := new(thing), new(lease)
+			if _, err := borrow(l, t.Name(), x.open); err != nil {
+				t.Fatal(err)
+			}
+			c.steps(l)
+			if x.closed != c.closed {
+				t.Errorf("closed %d times, want %d", x.closed, c.closed)
+			}
+			for l.requests > 0 {
+				l.leave()
+			}
+			if _ = l.release(); x.closed != 1 {
+				t.Errorf("in the end closed %d times, want once", x.closed)
+			}
+		})
+	}
+}
+
+// What a request opens for the first time after its config has gone is let go of as well.
+func TestPoolTakesFromALateRequestWhatItOpens(t *testing.T) {
+	x, l := new(thing), new(lease)
+	l.enter()
+	if err := l.release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := borrow(l, t.Name(), x.open); err != nil {
+		t.Fatal(err)
+	}
+	l.leave()
+	if x.opened != 1 || x.closed != 1 {
+		t.Errorf("opened %d and closed %d times, want once each", x.opened, x.closed)
+	}
+}

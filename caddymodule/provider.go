@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"cmp"
 	"errors"
+	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,13 @@ type Provider struct {
 	// A file that holds its keys as a JWKS; it is read again when it changes.
 	JWKSFile string `json:"jwks_file,omitempty"`
 
-	// Whether the issuer's OpenID Connect or OAuth metadata names the JWKS.
+	// Whether the issuer's metadata names the JWKS: that of OpenID Connect Discovery, or where
+	// there is none, that of OAuth (RFC 8414). `issuer` must then be a https URL, or http on
+	// loopback, and the metadata must name that same issuer. It is asked each time the keys are
+	// fetched, never when a config is merely checked. As it is not known before where the keys
+	// are, they count as shared with every other provider whose keys are fetched: with those of
+	// the same environment, assertions must name their issuer; with those of another, the two
+	// environments need assertion audiences that differ.
 	Discovery bool `json:"discovery,omitempty"`
 
 	// The audiences of which a token must name at least one. Without any, a token that
@@ -38,11 +45,12 @@ type Provider struct {
 	// How far `nbf` and `iat` may lie ahead of this machine's clock. `exp` is exact. Default: 30s.
 	Leeway *caddy.Duration `json:"leeway,omitempty"`
 
-	// A PEM file of the certificate authorities to trust for `jwks_url`, instead of the system's.
+	// A PEM file of the certificate authorities to trust where keys and metadata are fetched,
+	// instead of the system's.
 	TLSCA string `json:"tls_ca,omitempty"`
 
-	// Whether `jwks_url` may be plain http to another machine. Whoever is on the way can then
-	// sign tokens.
+	// Whether keys and metadata may be fetched over plain http from another machine. Whoever is
+	// on the way can then sign tokens.
 	InsecureHTTP bool `json:"insecure_http,omitempty"`
 
 	// Whether an `email` that the token calls verified is believed. Default: true.
@@ -103,22 +111,49 @@ func (p *Provider) checkComplete() error {
 func (p *Provider) checkKeys() error {
 	switch {
 	case p.Discovery:
-		return in("discovery", checkAvailable("discovery"))
+		return in("discovery: issuer", checkIssuerURL(p.Issuer, p.InsecureHTTP))
 	case p.JWKSURL != "":
 		return in("jwks_url", checkRemoteURL(p.JWKSURL, p.InsecureHTTP))
 	case p.TLSCA != "":
-		return errors.New("tls_ca: of no use without jwks_url")
+		return errors.New("tls_ca: of no use where no keys are fetched")
 	case p.InsecureHTTP:
-		return errors.New("insecure_http: of no use without jwks_url")
+		return errors.New("insecure_http: of no use where no keys are fetched")
 	}
 	return nil
 }
 
-// keySource names where the keys come from, the same for two providers that read the same ones.
-func (p *Provider) keySource() string {
-	if p.Discovery {
-		return "metadata " + p.Issuer
+// checkIssuerURL accepts an issuer that can be asked for its metadata (RFC 8414 section 2).
+func checkIssuerURL(v string, insecure bool) error {
+	if err := checkRemoteURL(v, insecure); err != nil {
+		return err
 	}
+	if strings.Contains(v, "?") {
+		return errors.New("must not hold a query")
+	}
+	return nil
+}
+
+// keyURL is the URL that the keys are fetched from, or the issuer that is asked where they
+// are; empty where they come from a file.
+func (p *Provider) keyURL() string {
+	if p.Discovery {
+		return p.Issuer
+	}
+	return p.JWKSURL
+}
+
+// sharesKeys says whether p and q may read the same keys. Of discovery nobody knows before
+// where it leads, so it may lead to wherever else keys are fetched from.
+func (p *Provider) sharesKeys(q *Provider) bool {
+	if p.Discovery || q.Discovery {
+		return p.JWKSFile == "" && q.JWKSFile == ""
+	}
+	return p.keySource() == q.keySource()
+}
+
+// keySource names where the keys come from, the same for two providers that read the same
+// ones. Where two spellings are one to some servers and two to others, they count as one.
+func (p *Provider) keySource() string {
 	if p.JWKSFile != "" {
 		path, err := filepath.Abs(p.JWKSFile)
 		if err != nil {
@@ -130,15 +165,13 @@ func (p *Provider) keySource() string {
 	if err != nil {
 		return p.JWKSURL
 	}
-	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	if isDefaultPort(u) {
-		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return u.String()
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	u.Host = net.JoinHostPort(host, cmp.Or(u.Port(), defaultPorts[u.Scheme]))
+	u.RawPath, u.ForceQuery = "", false // escapes that need not be there, and a query of nothing
+	return u.JoinPath("/").String()
 }
+
+var defaultPorts = map[string]string{"https": "443", "http": "80"}
 
 // warnings are what is allowed and seldom meant.
 func (p *Provider) warnings() []string {
@@ -146,8 +179,12 @@ func (p *Provider) warnings() []string {
 	if len(p.Audience) == 0 {
 		ws = append(ws, "audience: not set, so tokens that the issuer made for any other application are accepted too")
 	}
-	if u, err := url.Parse(p.JWKSURL); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		ws = append(ws, "jwks_url: plain http, so whoever is on the way can sign tokens")
+	if u, err := url.Parse(p.keyURL()); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		field := "jwks_url"
+		if p.Discovery {
+			field = "discovery"
+		}
+		ws = append(ws, field+": plain http, so whoever is on the way can sign tokens")
 	}
 	return ws
 }

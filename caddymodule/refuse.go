@@ -16,11 +16,11 @@ import (
 // passErrors leaves it to Caddy's error routes, with the code in
 // {http.error.byoa.code} and the challenge already set.
 //
-// What was refused is in the access log too; only a failure of ours is logged here, with its cause.
+// What was refused is in the audit log and in the access log; only a failure of ours is
+// logged here, with its cause.
 func refuse(w http.ResponseWriter, r *http.Request, err error, passErrors bool, logger *zap.Logger) error {
 	a := httpapi.AnswerTo(err)
-	noteRefusal(r, a)
-	logFailure(logger, r, err)
+	noteRefusal(r, err, logger)
 	if !passErrors {
 		a.Write(w)
 		return nil
@@ -32,11 +32,31 @@ func refuse(w http.ResponseWriter, r *http.Request, err error, passErrors bool, 
 	return caddyhttp.Error(a.Status, err)
 }
 
-// noteRefusal puts the code into the access log's line for this request.
-func noteRefusal(r *http.Request, a httpapi.Answer) {
+// noteRefusal has every log say of a refused request what it has to say.
+func noteRefusal(r *http.Request, err error, logger *zap.Logger) {
+	noteCode(r, err)
+	auditRefusal(r, err)
+	logFailure(logger, r, err)
+}
+
+// noteCode puts the code into the access log's line for this request.
+func noteCode(r *http.Request, err error) {
 	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Set(zap.String("byoa_code", string(a.Code)))
+		extra.Set(zap.String("byoa_code", string(httpapi.AnswerTo(err).Code)))
 	}
+}
+
+// auditRefusal tells of a refusal that no event of the gateway has told of.
+func auditRefusal(r *http.Request, err error) {
+	v := visitOf(r.Context())
+	if v == nil { // it was refused before it was known whose it is
+		v = newVisit(r, strayAudit())
+	}
+	var s *gateway.Session
+	if a := admissionOf(r); a != nil {
+		s = a.session
+	}
+	v.refused(r.Context(), err, s)
 }
 
 // logFailure logs err with its cause where it is no verdict but a failure of ours.

@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"go.uber.org/zap"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
 	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
@@ -20,10 +19,13 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if earlier := admissionOf(r); earlier != nil {
 		return g.serveBehind(w, r, earlier, next)
 	}
+	g.live.lease.enter() // a request ends with what it began with, whatever the next config has instead
+	defer g.live.lease.leave()
 	if g.live.cors.preflightRoute(w, r) {
 		return nil
 	}
 	w = g.live.cors.wrap(w, r)
+	watch(r, g.live.observer.audit)
 
 	brought, proof, err := g.take(r)
 	g.strip(r)
@@ -60,11 +62,11 @@ func (s *StepUp) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return next.ServeHTTP(w, r)
 	}
 	el, err := s.decide(r, a)
-	if err != nil {
-		if !s.ReportOnly {
-			return refuse(w, r, err, a.gate.PassErrors, s.logger)
-		}
-		s.report(r, a, err)
+	if err != nil && !s.ReportOnly {
+		return refuse(w, r, err, a.gate.PassErrors, s.logger)
+	}
+	if err != nil { // the audit log has it; a failure of ours is one all the same
+		logFailure(s.logger, r, err)
 	}
 	if el != nil {
 		a.proof.Granted = el
@@ -103,10 +105,12 @@ func (g *Gate) strip(r *http.Request) {
 
 // authenticate says whose request this is. Where the gate is optional, a missing token
 // and one that is no good, unless it came in a header, make it nobody's.
-func (g *Gate) authenticate(r *http.Request, brought credential) (*gateway.Session, error) {
-	env, err := g.live.gateway()
+func (g *Gate) authenticate(r *http.Request, brought credential) (s *gateway.Session, err error) {
+	ctx, end := startSpan(r.Context(), "byoa.authenticate", g.live.name)
+	defer func() { end(err) }()
+	env, err := g.live.opened()
 	if err != nil {
-		return nil, fmt.Errorf("opening environment %s: %w", g.live.name, err)
+		return nil, err
 	}
 	if brought.token == "" {
 		if g.Optional {
@@ -117,7 +121,7 @@ func (g *Gate) authenticate(r *http.Request, brought credential) (*gateway.Sessi
 		}
 		return nil, errTokenMissing
 	}
-	s, err := env.Authenticate(r.Context(), brought.token)
+	s, err = env.Authenticate(ctx, brought.token)
 	if err != nil && g.Optional && brought.place != inHeader && httpapi.AnswerTo(err).Status == http.StatusUnauthorized {
 		return nil, nil
 	}
@@ -148,7 +152,7 @@ func (g *Gate) clearLeftover(w http.ResponseWriter, r *http.Request, brought cre
 	if brought.session == "" || s == nil {
 		return
 	}
-	env, err := g.live.gateway()
+	env, err := g.live.opened()
 	if err != nil {
 		return
 	}
@@ -160,38 +164,40 @@ func (g *Gate) clearLeftover(w http.ResponseWriter, r *http.Request, brought cre
 	}
 }
 
-// decide holds the request against what its route needs.
-func (s *StepUp) decide(r *http.Request, a *admission) (*gateway.Elevated, error) {
+// decide holds the request against what its route needs. The gateway tells whoever
+// watches what it decides; what it is not asked is told here.
+func (s *StepUp) decide(r *http.Request, a *admission) (el *gateway.Elevated, err error) {
+	l := a.gate.live
+	ctx, end := startSpan(r.Context(), "byoa.step_up", l.name)
+	defer func() { end(err) }()
+	if s.ReportOnly {
+		ctx = reportingOnly(ctx)
+	}
+	need, err := s.needOf(r, a)
+	if err != nil {
+		l.observer.stepUpRefused(ctx, a.session, err)
+		return nil, err
+	}
+	env, err := l.opened()
+	if err != nil {
+		return nil, err
+	}
+	return env.StepUp(ctx, a.session, a.proof, need)
+}
+
+// needOf is what the route needs, if it is one that can be decided, and open to anybody.
+func (s *StepUp) needOf(r *http.Request, a *admission) (gateway.Need, error) {
 	if a.session == nil {
-		return nil, errTokenMissing
+		return gateway.Need{}, errTokenMissing
 	}
 	if err := checkPath(r.URL, a.gate.paths); err != nil { // it may have been rewritten behind the gate
-		return nil, err
+		return gateway.Need{}, err
 	}
 	need, deny := s.of(r)
 	if deny {
-		return nil, &gateway.Refusal{Code: gateway.CodeRouteDenied, Err: errors.New("this route is open to nobody")}
+		return gateway.Need{}, &gateway.Refusal{Code: gateway.CodeRouteDenied, Err: errors.New("this route is open to nobody")}
 	}
-	env, err := a.gate.live.gateway()
-	if err != nil {
-		return nil, fmt.Errorf("opening environment %s: %w", a.gate.live.name, err)
-	}
-	return env.StepUp(r.Context(), a.session, a.proof, need)
-}
-
-// report says what would have been refused.
-func (s *StepUp) report(r *http.Request, a *admission, err error) {
-	answer := httpapi.AnswerTo(err)
-	fields := []zap.Field{
-		zap.String("code", string(answer.Code)),
-		zap.String("method", r.Method),
-		zap.String("path", r.URL.Path),
-		zap.String("why", err.Error()),
-	}
-	if a.session != nil {
-		fields = append(fields, zap.String("user", a.session.UserID), zap.String("session", a.session.ID))
-	}
-	s.logger.Info("would have refused this request, but for report_only", fields...)
+	return need, nil
 }
 
 // serveBehind is a gate behind another one. One of the same environment decides nothing

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,6 +38,8 @@ type running struct {
 	address  string // host:port of the site
 	site     string // its address in the Caddyfile; empty: plain HTTP at address
 	options  string // further global options
+	sites    string // further sites
+	admin    string // host:port of the admin API; empty: off
 	logFile  string
 	secrets  []string // tokens that this test handed out or was given
 }
@@ -85,7 +88,9 @@ func (g *running) tryLoad(environment, site string) error {
 		certificates = "auto_https disable_redirects\n	skip_install_trust"
 	}
 	text := `{
-	admin off
+	persist_config off
+	admin ` + cmp.Or(g.admin, "off") + `
+	persist_config off
 	` + certificates + `
 	` + g.options + `
 	storage file_system ` + filepath.Join(g.storage(), "storage") + `
@@ -102,6 +107,7 @@ func (g *running) tryLoad(environment, site string) error {
 	log
 ` + site + `
 }
+` + g.sites + `
 `
 	text = strings.NewReplacer(
 		"{{environment}}", `id `+environmentID+`
@@ -127,8 +133,13 @@ func (g *running) tryLoad(environment, site string) error {
 // storage is where this test's gateway keeps its things, across reloads.
 func (g *running) storage() string { return filepath.Dir(g.logFile) }
 
+// waitUntilItListens returns when this config does, and no other: the servers of the one
+// before end a moment after it was replaced.
 func (g *running) waitUntilItListens() {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if caddy.ListenerUsage("tcp", ":"+portOf(g.address)) > 1 {
+			continue
+		}
 		if conn, err := net.Dial("tcp", g.address); err == nil {
 			_ = conn.Close()
 			return
@@ -175,6 +186,7 @@ func (g *running) secret(token string) string {
 // request is one to the gateway, with what most tests set.
 type request struct {
 	method, path string
+	at           string // host:port; empty: the site's
 	bearer       string
 	elevated     string
 	assertion    string
@@ -194,12 +206,36 @@ type response struct {
 
 func (g *running) do(r request) response {
 	g.t.Helper()
-	if r.method == "" {
-		r.method = http.MethodGet
-	}
-	req, err := http.NewRequest(r.method, "http://"+g.address+r.path, strings.NewReader(r.body))
+	req, err := g.newRequest(r)
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	out, err := readResponse(res)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	if out.status >= 400 {
+		for _, token := range g.secrets {
+			if segment := shownSegment(out.raw, token); segment != "" {
+				g.t.Errorf("%s %s: the error body shows a part of a token", req.Method, r.path)
+			}
+		}
+	}
+	return out
+}
+
+func (g *running) newRequest(r request) (*http.Request, error) {
+	req, err := http.NewRequest(cmp.Or(r.method, http.MethodGet), "http://"+cmp.Or(r.at, g.address)+r.path, strings.NewReader(r.body))
+	if err != nil {
+		return nil, err
 	}
 	for name, value := range map[string]string{
 		"Authorization": "Bearer " + r.bearer, "X-Dyn-Elevated-Access-Token": r.elevated,
@@ -215,31 +251,18 @@ func (g *running) do(r request) response {
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
-	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	res, err := client.Do(req)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	return req, nil
+}
+
+// readResponse reads all of it.
+func readResponse(res *http.Response) (response, error) {
 	defer func() { _ = res.Body.Close() }()
 	raw, err := io.ReadAll(res.Body)
-	if err != nil {
-		g.t.Fatal(err)
-	}
 	out := response{status: res.StatusCode, header: res.Header, raw: string(raw)}
 	if json.Unmarshal(raw, &out.body) == nil {
 		out.code, _ = out.body["code"].(string)
 	}
-	if out.status >= 400 {
-		for _, token := range g.secrets {
-			if segment := shownSegment(out.raw, token); segment != "" {
-				g.t.Errorf("%s %s: the error body shows a part of a token", r.method, r.path)
-			}
-		}
-	}
-	return out
+	return out, err
 }
 
 // want fails the test unless the answer has this status and code.
@@ -278,7 +301,9 @@ func (g *running) checkSecrets() {
 		g.t.Error(err)
 		return
 	}
-	for _, token := range append(g.secrets, g.upstream.tokens()...) {
+	tokens := append(g.secrets, g.upstream.tokens()...)
+	slices.Sort(tokens)
+	for _, token := range slices.Compact(tokens) {
 		if segment := shownSegment(string(log), token); segment != "" {
 			g.t.Errorf("the log shows a part of a token: …%s…", segment[:8])
 		}

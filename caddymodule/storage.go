@@ -53,8 +53,8 @@ type storedSnapshot struct {
 	key     string
 }
 
-func snapshotOf(storage certmagic.Storage, issuer, url string) storedSnapshot {
-	return storedSnapshot{storage: storage, key: path.Join(storageRoot, "jwks", hashed(issuer, url)+".json")}
+func snapshotOf(storage certmagic.Storage, name string) storedSnapshot {
+	return storedSnapshot{storage: storage, key: path.Join(storageRoot, "jwks", name+".json")}
 }
 
 // Load returns fs.ErrNotExist where none was kept.

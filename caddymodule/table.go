@@ -41,9 +41,18 @@ type route struct {
 	method  string // empty: any
 	pattern string
 	need    rule
+	from    string // the OpenAPI document that it is from; empty: written in the config
 }
 
 func (r route) String() string { return strings.TrimSpace(r.method + " " + r.pattern) }
+
+// quoted is the route as an error names it: with the file where it is to be looked for.
+func (r route) quoted() string {
+	if r.from == "" {
+		return strconv.Quote(r.String())
+	}
+	return strconv.Quote(r.String()) + " of " + r.from
+}
 
 // routeTable says which rule a request is under. The patterns are those of
 // [http.ServeMux], which also does the matching: the most specific one decides, and two
@@ -102,7 +111,7 @@ func conflict(routes []route, patterns []string, cause error) error {
 	for i := range last {
 		pair := new(http.ServeMux)
 		if register(pair, patterns[i], new(rule)) == nil && register(pair, patterns[last], new(rule)) != nil {
-			return fmt.Errorf("patterns %q and %q conflict: there are requests that both match, and neither is more specific", routes[i], routes[last])
+			return fmt.Errorf("patterns %s and %s conflict: there are requests that both match, and neither is more specific", routes[i].quoted(), routes[last].quoted())
 		}
 	}
 	return fmt.Errorf("pattern %q: %w", routes[last], cause)

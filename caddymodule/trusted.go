@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-byoa/caddy-byoa/gateway"
 	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
@@ -22,7 +20,13 @@ type trusted struct {
 	ca         []byte // PEM; nil: the system's authorities
 	roots      *x509.CertPool
 
-	keys verifier.KeySet // once it was opened
+	keys keySet // once it was opened
+}
+
+// keySet is what every key set is that was opened: it can tell how it is doing.
+type keySet interface {
+	verifier.KeySet
+	Status() verifier.Status
 }
 
 // trust compiles the login systems of an environment, the first of which stands in the environment itself.
@@ -80,48 +84,47 @@ func (t *trusted) open(o Opening) (gateway.Provider, error) {
 	}, err
 }
 
-// openKeys borrows the key set: from the issuer's URL, or from a file.
-func (t *trusted) openKeys(o Opening) (verifier.KeySet, error) {
+// openKeys borrows the key set: from a file, or from wherever the issuer publishes it. Each
+// environment has its own, so that logs and metrics say whose it is.
+func (t *trusted) openKeys(o Opening) (keySet, error) {
 	p := t.config
 	if p.JWKSFile != "" {
-		return borrow(o.lease, "jwks_file "+p.JWKSFile, func() (*verifier.FileKeySet, func() error, error) {
+		key := "jwks_file " + hashed(o.Environment, p.Issuer, p.JWKSFile)
+		return borrow(o.lease, key, func() (*verifier.FileKeySet, func() error, error) {
 			set, err := verifier.NewFileKeySet(verifier.FileConfig{Path: p.JWKSFile, Refreshed: t.report(o)})
 			return set, closerOf(set), err
 		})
 	}
-	key := "jwks " + hashed(p.Issuer, p.JWKSURL, string(t.ca), fmt.Sprint(p.InsecureHTTP), storageName(o.Storage))
+	// Kept keys are as good as the way that they came by, so they are bound to that too.
+	kept := hashed(o.EnvironmentID, p.Issuer, p.JWKSURL, string(t.ca), fmt.Sprint(p.InsecureHTTP))
+	key := "jwks " + hashed(o.Environment, kept, storageName(o.Storage))
 	return borrow(o.lease, key, func() (*verifier.RemoteKeySet, func() error, error) {
 		set, err := verifier.NewRemoteKeySet(verifier.RemoteConfig{
 			URL:          p.JWKSURL,
 			Issuer:       p.Issuer,
+			Discovery:    p.Discovery,
 			Client:       t.client(),
 			InsecureHTTP: p.InsecureHTTP,
-			Snapshots:    snapshotOf(o.Storage, p.Issuer, p.JWKSURL),
+			Snapshots:    snapshotOf(o.Storage, kept),
 			Refreshed:    t.report(o),
 		})
 		return set, closerOf(set), err
 	})
 }
 
-// client fetches through the proxies of the process's environment.
+// client trusts the authorities that tls_ca names, and goes through the proxies of the
+// process's environment.
 func (t *trusted) client() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: t.roots, MinVersion: tls.VersionTLS12}
+	transport.MaxResponseHeaderBytes = 64 << 10
 	return &http.Client{Transport: transport}
 }
 
-// report says in the log how a fetch went. The key set outlives the config that opened it.
+// report tells the log, the metrics and the events how a fetch went.
 func (t *trusted) report(o Opening) func(keys int, err error) {
-	issuer := zap.String("issuer", t.config.Issuer)
-	environment := o.Environment
-	return func(keys int, err error) {
-		if err != nil {
-			logOf(environment).Error("fetching the issuer's keys failed; the last good set goes on serving while it is fresh enough",
-				issuer, zap.Error(err))
-			return
-		}
-		logOf(environment).Debug("fetched the issuer's keys", issuer, zap.Int("keys", keys))
-	}
+	r := &refreshes{environment: o.Environment, provider: t.config.Issuer, file: t.config.JWKSFile != ""}
+	return r.report
 }
 
 // closerOf adapts a Close without an error; a set that could not be made has none.
