@@ -9,7 +9,6 @@ var notYet = map[string]bool{
 	"exchange oauth":   true,
 	"link":             true,
 	"oauth_client":     true,
-	"openapi":          true,
 	"store redis":      true,
 }
 

@@ -12,7 +12,7 @@ import (
 
 var stepUpLines = lines[StepUp]{
 	"default":     {min: 1, max: 1, set: setDefault},
-	"openapi":     {min: 1, max: 1, set: setOpenAPI},
+	"openapi":     text(func(s *StepUp) *string { return &s.OpenAPI }, checkText),
 	"max_age":     duration(func(s *StepUp) *caddy.Duration { return &s.MaxAge }, maxAgeBounds),
 	"acr":         list(func(s *StepUp) *[]string { return &s.ACR }, checkACR),
 	"report_only": flag(func(s *StepUp) *bool { return &s.ReportOnly }),
@@ -21,11 +21,6 @@ var stepUpLines = lines[StepUp]{
 func setDefault(s *StepUp, args []string) error {
 	s.Default = args[0]
 	return s.checkDefault()
-}
-
-func setOpenAPI(s *StepUp, args []string) error {
-	s.OpenAPI = args[0]
-	return checkAvailable("openapi")
 }
 
 // UnmarshalCaddyfile reads the handler from Caddyfile tokens. It has two forms:
@@ -68,17 +63,19 @@ func (s *StepUp) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return s.checkConflicts(places)
 }
 
-// checkConflicts compiles the table, and says in which line it can no longer be compiled.
+// checkConflicts compiles what is written of the table, and says in which line it can no
+// longer be compiled. A document is read when the config is provisioned: `caddy adapt`
+// may run where it is not.
 func (s *StepUp) checkConflicts(places []caddyfile.Dispenser) error {
 	if len(places) == 0 {
 		return nil
 	}
-	_, err := s.compileTable()
+	_, err := s.compileTable(nil)
 	if err == nil {
 		return nil
 	}
 	first := sort.Search(len(places)-1, func(i int) bool {
-		_, err := (&StepUp{Routes: s.Routes[:i+1]}).compileTable()
+		_, err := (&StepUp{Routes: s.Routes[:i+1]}).compileTable(nil)
 		return err != nil
 	})
 	return places[first].WrapErr(err)

@@ -17,11 +17,12 @@ Commands around the byoa gateway, which turns the JWTs of a login system into
 sessions and asks for a step-up on sensitive routes.
 
 'demo' runs everything on this machine, to see it work. 'check' says what is right
-and wrong with a token under a given config. 'assertion' signs one to test with. 'keys'
-rotates the keys that a running gateway signs with.`,
+and wrong with a token under a given config. 'assertion' signs one to test with. 'routes'
+prints which route needs which scopes. 'keys' rotates the keys that a running gateway
+signs with.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.RunE = explainCommands
-			cmd.AddCommand(newDemoCommand(), newCheckCommand(), newAssertionCommand(), newKeysCommand())
+			cmd.AddCommand(newDemoCommand(), newCheckCommand(), newAssertionCommand(), newRoutesCommand(), newKeysCommand())
 		},
 	})
 }

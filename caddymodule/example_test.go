@@ -172,6 +172,7 @@ func (s switchedOff) apply(t *testing.T, lines []string) string {
 func TestExampleIsValidWithEachOptionSwitchedOn(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("BYOA_TLS_CA", writeCertificate(t))
+	t.Setenv("BYOA_OPENAPI", filepath.Join("testdata", "openapi", "wallets.yaml"))
 	text := readExample(t)
 	if err := validateExample(text); err != nil {
 		t.Fatalf("as it stands: %v", err)
@@ -195,7 +196,7 @@ func TestExampleIsValidWithEachOptionSwitchedOn(t *testing.T) {
 			}
 		})
 	}
-	want := []string{"jwks_file", "discovery", "tls_ca", "insecure_http", "provider", "cookie", "store", "check", "report_only"}
+	want := []string{"jwks_file", "discovery", "tls_ca", "insecure_http", "provider", "cookie", "store", "check", "openapi", "report_only"}
 	if !slices.Equal(names, want) {
 		t.Errorf("switched off are %v, want %v", names, want)
 	}

@@ -80,16 +80,32 @@ func (s *StepUp) Provision(ctx caddy.Context) error {
 		s.scopes, err = scopesOf(s.Scopes)
 		return err
 	}
-	table, err := s.compileTable()
+	documented, err := s.documentedRoutes()
 	if err != nil {
+		return fmt.Errorf("step_up: openapi: %w", err)
+	}
+	if s.table, err = s.compileTable(documented); err != nil {
 		return fmt.Errorf("step_up: %w", err)
 	}
-	s.table = table
 	return nil
 }
 
-// compileTable compiles the routes and what becomes of the rest.
-func (s *StepUp) compileTable() (*routeTable, error) {
+// documentedRoutes are the routes of the OpenAPI document, if there is one.
+func (s *StepUp) documentedRoutes() ([]route, error) {
+	if s.OpenAPI == "" {
+		return nil, nil
+	}
+	file, err := caddy.NewReplacer().ReplaceOrErr(s.OpenAPI, true, true)
+	if err != nil {
+		return nil, err
+	}
+	return openAPIRoutes(file)
+}
+
+// compileTable compiles the routes that are written, those of the document, and what
+// becomes of the rest. Where both have one and the same line nobody could tell which
+// of them was meant, so that is the conflict that it is between two written lines.
+func (s *StepUp) compileTable(documented []route) (*routeTable, error) {
 	routes := make([]route, 0, len(s.Routes))
 	for _, r := range s.Routes {
 		scopes, err := scopesOf(r.Scopes)
@@ -98,7 +114,7 @@ func (s *StepUp) compileTable() (*routeTable, error) {
 		}
 		routes = append(routes, route{method: r.Method, pattern: r.Pattern, need: rule{deny: r.Deny, scopes: scopes}})
 	}
-	return newRouteTable(routes, rule{deny: s.Default != unmatchedSession})
+	return newRouteTable(append(routes, documented...), rule{deny: s.Default != unmatchedSession})
 }
 
 // scopesOf is the set of these names; none of them is the empty set.

@@ -94,7 +94,22 @@ type StepUp struct {
 	// `session` lets it on with a session alone. Default: `deny`.
 	Default string `json:"default,omitempty"`
 
-	// An OpenAPI 3 document that adds a route for each of its operations.
+	// The file of an OpenAPI document (3.0, 3.1 or 3.2, JSON or YAML, at most 10 MiB) that adds a
+	// route for each of its operations; relative to the working directory. It is read when the config is
+	// loaded; since the config is the same, a change of the document takes `caddy reload --force`.
+	//
+	// An operation needs the scopes that its `security` names, or, without one of its own, those of the
+	// document: every name in the list of a scheme, whatever the type of the scheme, and where one
+	// requirement has several schemes, the names of all of them. Where no scope is named, also
+	// for `security: []`, `{}` or none at all, a session is enough.
+	//
+	// The path of the first server is the base of the paths, with the defaults of its variables; servers of a path
+	// or of an operation stand in for those of the document. A path is matched exactly, a
+	// parameter of it is one segment, and `get` is for HEAD too, where there is no `head`.
+	//
+	// What cannot be said in a table is an error: alternatives in one `security`, a parameter that is a part of a
+	// segment, a server relative to where the document is, a reference to another file, and an
+	// operation that `routes` has too, with the same method and pattern.
 	OpenAPI string `json:"openapi,omitempty"`
 
 	// The scopes that every request needs that comes to this handler.

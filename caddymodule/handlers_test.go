@@ -106,7 +106,8 @@ func TestStepUpMistakes(t *testing.T) {
 		{"two scopes in one", `{"scopes": ["a b"]}`, `{"scopes": ["a", "b"]}`, `scopes: malformed scope "a b"`},
 		{"empty scope", `{"scopes": [""]}`, `{"scopes": ["a"]}`, "scopes: malformed scope"},
 		{"default", `{"default": "allow"}`, `{"default": "session"}`, `default: must be deny or session, not "allow"`},
-		{"openapi", `{"openapi": "api.yaml"}`, `{"default": "deny"}`, "openapi: not available in this version"},
+		{"openapi", `{"openapi": "api.yaml "}`, `{"openapi": "my api.yaml"}`, "openapi: must not begin or end with a space"},
+		{"scopes and openapi", `{"scopes": ["a"], "openapi": "api.yaml"}`, `{"openapi": "api.yaml"}`, "not both"},
 		{"max_age", `{"scopes": ["a"], "max_age": "-5m"}`, `{"scopes": ["a"], "max_age": "5m"}`, "max_age: must be between"},
 		{"acr", `{"scopes": ["a"], "acr": ["a\"b"]}`, `{"scopes": ["a"], "acr": ["a:b"]}`, "acr: "},
 		{"route that says nothing", `{"routes": [{"pattern": "/a"}]}`, `{"routes": [{"pattern": "/a", "session": true}]}`, "routes[0]: /a: exactly one of"},
@@ -161,8 +162,8 @@ func TestEveryMissingFeatureIsRefused(t *testing.T) {
 		"link":             "link on",
 		"exchange dynamic": "exchange dynamic", "exchange oauth": "exchange oauth https://idp.example.com/token", "store redis": "store redis localhost:6379",
 	}
-	handlers := map[string]caddyfile.Unmarshaler{"openapi": new(StepUp), "oauth_client": new(API)}
-	blocks := map[string]string{"openapi": "step_up {\n openapi api.yaml\n}", "oauth_client": "byoa_api {\n oauth_client a b\n}"}
+	handlers := map[string]caddyfile.Unmarshaler{"oauth_client": new(API)}
+	blocks := map[string]string{"oauth_client": "byoa_api {\n oauth_client a b\n}"}
 	for feature := range notYet {
 		var err error
 		switch {

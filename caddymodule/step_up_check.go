@@ -30,7 +30,7 @@ func (s *StepUp) validate() error {
 		err = cmp.Or(err, in("max_age", maxAgeBounds.check(s.MaxAge)))
 	}
 	if s.OpenAPI != "" {
-		err = cmp.Or(err, in("openapi", checkAvailable("openapi")))
+		err = cmp.Or(err, in("openapi", checkText(s.OpenAPI)))
 	}
 	return err
 }
