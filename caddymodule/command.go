@@ -19,10 +19,10 @@ sessions and asks for a step-up on sensitive routes.
 'demo' runs everything on this machine, to see it work. 'check' says what is right
 and wrong with a token under a given config. 'assertion' signs one to test with. 'routes'
 prints which route needs which scopes. 'keys' rotates the keys that a running gateway
-signs with.`,
+signs with. 'console' shows a running gateway in the browser.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.RunE = explainCommands
-			cmd.AddCommand(newDemoCommand(), newCheckCommand(), newAssertionCommand(), newRoutesCommand(), newKeysCommand())
+			cmd.AddCommand(newDemoCommand(), newCheckCommand(), newAssertionCommand(), newRoutesCommand(), newKeysCommand(), newConsoleCommand())
 		},
 	})
 }
