@@ -4,8 +4,8 @@
 #
 #	./test.sh
 #
-# It needs Go. Of a C compiler, Git, curl, Node.js 20 and npm it installs what is missing,
-# on Debian and with the right to. FUZZTIME is how long each fuzz target runs, as in
+# It needs Go. Of a C compiler, Git, curl, Node.js 20, npm and Chromium it installs what is
+# missing, on Debian and with the right to. FUZZTIME is how long each fuzz target runs, as in
 # `go test -fuzztime`; the default is a number of inputs.
 set -eu
 cd "$(dirname "$0")"
@@ -48,6 +48,7 @@ requirements() {
 	has node || missing="$missing nodejs"
 	has npm || missing="$missing npm"
 	has curl || missing="$missing curl"
+	has chromium || missing="$missing chromium"
 	if [ -n "$missing" ]; then
 		if ! has apt-get; then
 			echo "missing, and no apt-get to install it with:$missing" >&2
@@ -63,7 +64,11 @@ requirements() {
 	fi
 }
 
-javascript() { (cd e2e/jose && npm ci); }
+javascript() {
+	for package in e2e/*/package.json; do
+		(cd "${package%/package.json}" && npm ci)
+	done
+}
 
 binary() { ./xcaddy.sh; }
 

@@ -15,6 +15,7 @@ const (
 // are lines of a Caddyfile; an empty one leaves the default.
 type config struct {
 	Global      string // further global options
+	Trust       string // of the environment: whose tokens it takes; the login system's, if empty
 	Environment string // further lines of the environment
 	Assertion   string // of its assertion block
 	Exchange    string
@@ -26,14 +27,15 @@ type config struct {
 	Upstream    string // URL
 	LogFormat   string // of the access log
 
-	issuer *issuer
-	dir    string // data and config directory; another gateway's, to share its store
+	caddyfile *template.Template // instead of the one below
+	issuer    *issuer
+	dir       string // data and config directory; another gateway's, to share its store
 }
 
 // A placement is a config with the addresses and paths of one start.
 type placement struct {
 	config
-	Issuer, Audience, ID, JWKS string
+	ID                         string
 	Admin, Address, Port, Logs string
 }
 
@@ -50,9 +52,7 @@ var caddyfile = template.Must(template.New("Caddyfile").Parse(`{
 	byoa {
 		environment production {
 			id {{.ID}}
-			issuer {{.Issuer}}
-			jwks_url {{.JWKS}}
-			audience {{.Audience}}
+			{{.Trust}}
 			cookie_name session_jwt
 			assertion {
 				{{.Assertion}}
@@ -106,7 +106,10 @@ const defaultTable = `
 // render writes the Caddyfile.
 func (p placement) render(t testing.TB) string {
 	t.Helper()
-	p.Issuer, p.Audience, p.ID, p.JWKS = issuerName, audienceName, environmentID, p.issuer.jwksURL()
+	p.ID = environmentID
+	if p.Trust == "" {
+		p.Trust = trust(issuerName, "jwks_url "+p.issuer.jwksURL())
+	}
 	if p.Assertion == "" {
 		p.Assertion = "type " + stepUpType
 	}
@@ -116,9 +119,17 @@ func (p placement) render(t testing.TB) string {
 	if p.Table == "" {
 		p.Table = defaultTable
 	}
+	if p.caddyfile == nil {
+		p.caddyfile = caddyfile
+	}
 	var b strings.Builder
-	if err := caddyfile.Execute(&b, p); err != nil {
+	if err := p.caddyfile.Execute(&b, p); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
+}
+
+// trust is lines of a Caddyfile: an issuer, where its keys are, and our audience.
+func trust(issuer, keys string) string {
+	return "issuer " + issuer + "\n" + keys + "\naudience " + audienceName
 }

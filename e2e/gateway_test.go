@@ -28,6 +28,7 @@ type gateway struct {
 	secrets  *secrets
 	config   config
 	address  string // host:port of the site
+	host     string // what requests name instead, where several sites are there
 	admin    string // host:port of Caddy's admin API
 	number   atomic.Int64
 	process  *process
@@ -88,16 +89,31 @@ func (g *gateway) tryStart(t testing.TB) (p *process, err error) {
 
 func (g *gateway) startOnce(t testing.TB) (*process, error) {
 	t.Helper()
-	logs := t.TempDir()
 	g.address, g.admin = freeAddress(t), freeAddress(t)
+	p := &process{logs: t.TempDir(), secrets: g.secrets, ended: make(chan struct{})}
+	return p, p.run(t, g.config.dir, g.writeCaddyfile(t, p.logs))
+}
+
+// writeCaddyfile writes the config as it is now, beside the logs, and returns where.
+func (g *gateway) writeCaddyfile(t testing.TB, logs string) string {
+	t.Helper()
 	_, port, _ := net.SplitHostPort(g.address)
 	at := placement{config: g.config, Admin: g.admin, Address: g.address, Port: port, Logs: logs}
 	file := filepath.Join(logs, "Caddyfile")
 	if err := os.WriteFile(file, []byte(at.render(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{logs: logs, secrets: g.secrets, ended: make(chan struct{})}
-	return p, p.run(t, g.config.dir, file)
+	return file
+}
+
+// reload puts the config as it is now in force, as an operator would.
+func (g *gateway) reload(t testing.TB) {
+	t.Helper()
+	file := g.writeCaddyfile(t, g.process.logs)
+	out, err := command(g.config.dir, "reload", "--config", file, "--adapter", "caddyfile", "--address", g.admin).CombinedOutput()
+	if err != nil {
+		t.Fatalf("reloading: %v\n%s", err, out)
+	}
 }
 
 func freeAddress(t testing.TB) string {

@@ -1,9 +1,7 @@
 package e2e_test
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -11,8 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 )
@@ -39,32 +35,7 @@ func startIssuer(t testing.TB, s *secrets, algorithms ...string) *issuer {
 	if len(algorithms) == 0 {
 		algorithms = []string{"ES256"}
 	}
-	cmd := exec.CommandContext(context.Background(), "node", append([]string{"issuer.mjs"}, algorithms...)...)
-	cmd.Dir = "jose"
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting the login system (it needs Node.js): %v", err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the login system ended with %v\n%s", err, stderr.String())
-		}
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the login system did not start; was `npm ci` run in e2e/jose?\n%s", stderr.String())
-	}
-	return &issuer{url: strings.TrimSpace(line), secrets: s}
+	return &issuer{url: startNode(t, "jose", append([]string{"issuer.mjs"}, algorithms...)...).url, secrets: s}
 }
 
 func (i *issuer) jwksURL() string { return i.url + "/.well-known/jwks.json" }

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -194,7 +195,7 @@ func (g *gateway) open(r request) (net.Conn, string, error) {
 	}
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	number := fmt.Sprint(g.number.Add(1))
-	if _, err := conn.Write(r.bytes(g.address, number)); err != nil {
+	if _, err := conn.Write(r.bytes(cmp.Or(g.host, g.address), number)); err != nil {
 		conn.Close()
 		return nil, "", err
 	}

@@ -1,0 +1,198 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A browser is Chromium, driven by chromium/browser.mjs.
+type browser struct {
+	stdin  io.WriteCloser
+	stdout *bufio.Reader
+	stderr bytes.Buffer
+}
+
+// startBrowser starts Chromium. It ends with the test, which then fails if a script
+// failed, the page's policy was broken, or something was fetched from elsewhere.
+func startBrowser(t *testing.T) *browser {
+	t.Helper()
+	b := new(browser)
+	cmd := exec.CommandContext(context.Background(), "node", "browser.mjs")
+	cmd.Dir = "chromium"
+	cmd.Stderr = &b.stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.stdin, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting the browser (it needs Node.js): %v", err)
+	}
+	b.stdout = bufio.NewReaderSize(stdout, 1<<20)
+	t.Cleanup(func() {
+		if !t.Failed() {
+			b.mustBeUntroubled(t)
+		}
+		b.stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the browser ended with %v\n%s", err, b.stderr.String())
+		}
+	})
+	return b
+}
+
+// do has the browser do something, and fails the test if it cannot.
+func (b *browser) do(t *testing.T, task claims) any {
+	t.Helper()
+	line, err := json.Marshal(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.stdin.Write(append(line, '\n')); err != nil {
+		t.Fatalf("the browser has ended; is chromium installed, and was `npm ci` run in e2e/chromium? %v\n%s", err, b.stderr.String())
+	}
+	text, err := b.stdout.ReadBytes('\n')
+	if err != nil {
+		t.Fatalf("the browser has ended; is chromium installed, and was `npm ci` run in e2e/chromium? %v\n%s", err, b.stderr.String())
+	}
+	var answer struct {
+		Result any
+		Error  string
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		t.Fatalf("the browser said %q: %v", text, err)
+	}
+	if answer.Error != "" {
+		t.Fatalf("%v: %s", task["do"], answer.Error)
+	}
+	return answer.Result
+}
+
+// A view is how a page is looked at. The zero value is a desktop in light colours.
+type view struct {
+	scheme        string
+	width, height int
+}
+
+var (
+	onDesktop = view{width: 1440, height: 900}
+	onPhone   = view{width: 390, height: 844}
+)
+
+func (v view) in(scheme string) view {
+	v.scheme = scheme
+	return v
+}
+
+func (b *browser) open(t *testing.T, url string, v view) {
+	t.Helper()
+	task := claims{"do": "open", "url": url}
+	if v.width > 0 {
+		task["width"], task["height"] = v.width, v.height
+	}
+	if v.scheme != "" {
+		task["colorScheme"] = v.scheme
+	}
+	b.do(t, task)
+}
+
+func (b *browser) click(t *testing.T, at string) {
+	t.Helper()
+	b.do(t, claims{"do": "click", "at": at})
+}
+
+func (b *browser) fill(t *testing.T, at, text string) {
+	t.Helper()
+	b.do(t, claims{"do": "fill", "at": at, "text": text})
+}
+
+// press presses keys one after the other, wherever the focus is.
+func (b *browser) press(t *testing.T, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		b.do(t, claims{"do": "press", "key": key})
+	}
+}
+
+// wait waits until an element is visible and holds the text.
+func (b *browser) wait(t *testing.T, at, text string) {
+	t.Helper()
+	b.do(t, claims{"do": "wait", "at": at, "text": text})
+}
+
+func (b *browser) waitGone(t *testing.T, at string) {
+	t.Helper()
+	b.do(t, claims{"do": "wait", "at": at, "gone": true})
+}
+
+// text is what is visible of an element.
+func (b *browser) text(t *testing.T, at string) string {
+	t.Helper()
+	s, _ := b.do(t, claims{"do": "text", "at": at}).(string)
+	return s
+}
+
+func (b *browser) evaluate(t *testing.T, script string) any {
+	t.Helper()
+	return b.do(t, claims{"do": "evaluate", "script": script})
+}
+
+// mustBeAccessible fails the test for each rule of axe-core that the page breaks.
+func (b *browser) mustBeAccessible(t *testing.T, what string) {
+	t.Helper()
+	for _, violation := range texts(b.do(t, claims{"do": "accessibility"})) {
+		t.Errorf("%s: %s", what, violation)
+	}
+}
+
+func (b *browser) mustBeUntroubled(t *testing.T) {
+	t.Helper()
+	for _, trouble := range texts(b.do(t, claims{"do": "troubles"})) {
+		t.Errorf("the browser reports %s", trouble)
+	}
+}
+
+// tabTo presses Tab until the focus is on an element whose accessible text begins so.
+func (b *browser) tabTo(t *testing.T, text string) {
+	t.Helper()
+	const label = `(() => { const e = document.activeElement
+		return e.ariaLabel || e.labels?.[0]?.innerText.trim() || e.innerText?.trim() || '' })()`
+	var passed []string
+	for range 80 {
+		b.press(t, "Tab")
+		at, _ := b.evaluate(t, label).(string)
+		if strings.HasPrefix(at, text) {
+			b.mustShowFocus(t, text)
+			return
+		}
+		passed = append(passed, at)
+	}
+	t.Fatalf("%q cannot be reached with Tab; on the way were %q", text, slices.Compact(passed))
+}
+
+// mustShowFocus wants an outline around what has the focus.
+func (b *browser) mustShowFocus(t *testing.T, what string) {
+	t.Helper()
+	style, _ := b.evaluate(t, `getComputedStyle(document.activeElement).outlineStyle`).(string)
+	if style == "none" || style == "" {
+		t.Errorf("%q has the focus and does not show it", what)
+	}
+}
+
+func texts(v any) (all []string) {
+	list, _ := v.([]any)
+	for _, e := range list {
+		s, _ := e.(string)
+		all = append(all, s)
+	}
+	return all
+}

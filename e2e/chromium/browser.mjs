@@ -1,0 +1,89 @@
+// A Chromium for tests that are written elsewhere. Each line of input is a JSON object
+// that says what to do; each is answered by a line, {result} or {error}. Elements are
+// named as Playwright's selectors do, such as role=button[name="Check"]. It ends when
+// its input does.
+//
+//   {do: "open", url, width, height, colorScheme}   in a context of its own
+//   {do: "click" | "focus" | "check", at}
+//   {do: "fill", at, text}
+//   {do: "press", key}                              where the focus is
+//   {do: "wait", at, text, gone}                    until it is visible (and holds text), or gone
+//   {do: "text", at}                                → what is visible of it
+//   {do: "evaluate", script}                        → its value
+//   {do: "accessibility"}                           → what axe-core finds wrong
+//   {do: "screenshot", path}
+//   {do: "troubles"}                                → errors of scripts and of the policy so far
+
+import { createInterface } from 'node:readline'
+import { createRequire } from 'node:module'
+import { readFile } from 'node:fs/promises'
+import { chromium } from 'playwright-core'
+
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+})
+const patience = 30_000
+let page
+let troubles = []
+
+async function open({ url, width = 1280, height = 800, colorScheme = 'light' }) {
+  await page?.context().close()
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: 'reduce' })
+  context.setDefaultTimeout(patience)
+  page = await context.newPage()
+  page.on('pageerror', (error) => troubles.push(`script: ${error.message}`))
+  page.on('console', (message) => {
+    // Chromium says so of every answer of 400 and above, those that the page expects included.
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) troubles.push(message.text())
+  })
+  page.on('request', (request) => {
+    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith('data:')) troubles.push(`external: ${request.url()}`)
+  })
+  page.on('dialog', (dialog) => {
+    troubles.push(`a script of somebody else ran: ${dialog.message()}`)
+    dialog.dismiss()
+  })
+  await page.goto(url)
+}
+
+async function wait({ at, text, gone }) {
+  const found = page.locator(at).filter(text ? { hasText: text } : {})
+  if (gone) await found.first().waitFor({ state: 'hidden' })
+  else await found.filter({ visible: true }).first().waitFor()
+}
+
+async function accessibility() {
+  await page.evaluate(axe)
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document))
+  return violations.map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target.join(' ')}: ${n.failureSummary}`).join('; ')}`)
+}
+
+const tasks = {
+  open,
+  wait,
+  accessibility,
+  click: ({ at }) => page.locator(at).click(),
+  focus: ({ at }) => page.locator(at).focus(),
+  check: ({ at }) => page.locator(at).check(),
+  fill: ({ at, text }) => page.locator(at).fill(text),
+  press: ({ key }) => page.keyboard.press(key),
+  text: ({ at }) => page.locator(at).innerText(),
+  evaluate: ({ script }) => page.evaluate(script),
+  screenshot: ({ path }) => page.screenshot({ path, fullPage: true }),
+  troubles: () => troubles,
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const task = JSON.parse(line)
+  let answer
+  try {
+    const result = await tasks[task.do](task)
+    answer = { result: result instanceof Buffer ? null : result ?? null }
+  } catch (error) {
+    answer = { error: error.message }
+  }
+  console.log(JSON.stringify(answer))
+}
+await browser.close()
