@@ -143,11 +143,11 @@ func (h *halting) Probe(context.Context) error {
 	return nil
 }
 
-func (h *halting) Revoke(ctx context.Context, key string, at, until time.Time) error {
+func (h *halting) Revoke(ctx context.Context, r gateway.Revocation) error {
 	if h.fail.Load() {
 		return errDiskFull
 	}
-	return h.Store.Revoke(ctx, key, at, until)
+	return h.Store.Revoke(ctx, r)
 }
 
 func init() { caddy.RegisterModule(&halted) }

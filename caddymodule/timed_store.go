@@ -37,9 +37,9 @@ func (s *timedStore) Use(ctx context.Context, key string, until time.Time) error
 }
 
 // Revoke implements [gateway.Store].
-func (s *timedStore) Revoke(ctx context.Context, key string, at, until time.Time) error {
+func (s *timedStore) Revoke(ctx context.Context, r gateway.Revocation) error {
 	defer since(time.Now(), s.revoke)
-	return s.Store.Revoke(ctx, key, at, until)
+	return s.Store.Revoke(ctx, r)
 }
 
 func since(start time.Time, took prometheus.Observer) {

@@ -31,7 +31,7 @@ func TestTimedStoreIsAsGoodAsTheStore(t *testing.T) {
 		t.Errorf("used twice: %v, %v; want nil, and that it was used", first, second)
 	}
 	at := time.Now()
-	if err := s.Revoke(ctx, "session", at, until); err != nil {
+	if err := s.Revoke(ctx, gateway.Revocation{Key: "session", At: at, Until: until}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.RevokedAt("session"); err != nil || got.Unix() != at.Unix() {

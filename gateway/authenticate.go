@@ -190,6 +190,7 @@ func (e *Environment) signIn(ctx context.Context, external string, want Session)
 // propose is the session that an external JWT may have, whoever mints it.
 func (e *Environment) propose(c *verifier.Claims, origin, sid string) Session {
 	now := e.cfg.Now()
+	until := earlier(now.Add(e.cfg.Session.MaxLifetime), c.Expiry)
 	return Session{
 		ID:           sid,
 		UserID:       UserID(e.cfg.ID, c.Issuer, c.Subject),
@@ -197,8 +198,8 @@ func (e *Environment) propose(c *verifier.Claims, origin, sid string) Session {
 		External:     c,
 		Origin:       origin,
 		IssuedAt:     now,
-		Expiry:       earlier(now.Add(e.cfg.Session.Lifetime), c.Expiry),
-		RefreshUntil: earlier(now.Add(e.cfg.Session.MaxLifetime), c.Expiry),
+		Expiry:       earlier(now.Add(e.cfg.Session.Lifetime), until),
+		RefreshUntil: until,
 	}
 }
 

@@ -74,7 +74,7 @@ type ScopeRule struct {
 
 // SessionRules bound sessions. Nothing here lets one outlive the external JWT.
 type SessionRules struct {
-	Lifetime    time.Duration // of one session token; 0: DefaultSessionLifetime
+	Lifetime    time.Duration // of one session token, MaxLifetime at most; 0: DefaultSessionLifetime
 	MaxLifetime time.Duration // from sign-in to the last refresh's expiry; 0: DefaultSessionMaxLifetime
 }
 

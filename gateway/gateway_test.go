@@ -186,7 +186,7 @@ func (f *faultyStore) Use(ctx context.Context, key string, until time.Time) erro
 	return f.Store.Use(ctx, key, until)
 }
 
-func (f *faultyStore) Revoke(ctx context.Context, key string, at, until time.Time) error {
+func (f *faultyStore) Revoke(ctx context.Context, r gateway.Revocation) error {
 	if f.broken {
 		return errBroken
 	}
@@ -194,7 +194,7 @@ func (f *faultyStore) Revoke(ctx context.Context, key string, at, until time.Tim
 	if f.revoking != nil {
 		f.revoking()
 	}
-	return f.Store.Revoke(ctx, key, at, until)
+	return f.Store.Revoke(ctx, r)
 }
 
 func (f *faultyStore) RevokedAt(key string) (time.Time, error) {

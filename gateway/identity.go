@@ -11,6 +11,11 @@ import (
 // identityNamespace separates the UUIDs made here from anybody else's (RFC 9562, section 5.5).
 var identityNamespace = uuid.MustParse("7c1f4a52-5f0e-5c53-9d0e-3f1c8b0a6e11")
 
+// userVersion is the version of every user's ID: a UUID that is made from a name (RFC
+// 9562, section 5.5). A user who is known in several ways has the ID of one of them, so
+// it stays of this version, and an ID of any other version is no user's.
+const userVersion = 5
+
 // UserID names the user that an issuer knows as externalID: a UUIDv5, the same
 // on every instance and after any loss.
 func UserID(environment, issuer, externalID string) string {
@@ -64,6 +69,11 @@ func parseSessionID(sid string) (origin string, ok bool) {
 		return "", false
 	}
 	return origin, uuid.MustParse(origin).Version() == originVersion
+}
+
+// isUserID says whether s may be what [UserID] has made. A session's ID never is, nor is its origin.
+func isUserID(s string) bool {
+	return isUUID(s) && uuid.MustParse(s).Version() == userVersion
 }
 
 // isUUID says whether s is a UUID as they are written here: lower case, with hyphens, and nothing around it.

@@ -49,6 +49,14 @@ func (e *Environment) elevatedRevoked(el *Elevated) error {
 // issued is when the first of what a session rests on was issued: the external JWT
 // behind it, or its own token. It is the zero time, before everything else, where the
 // external JWT does not say (`iat`, RFC 7519 section 4.1.6).
+//
+// The one is the issuer's word, by its clock; the other is by ours, of when we minted
+// the token. What is remembered, and every session token, is held to both. What is
+// verified anew was minted just now by ours, so that the issuer's word alone decides:
+// where its clock is ahead, as far as the leeway of its verifier lets it, a JWT from
+// before a revocation has an iat from after it, and passes for one that was issued
+// later. Ours cannot tell the two apart: of whoever comes right after a revocation, it
+// does not know whether the JWT is from before.
 func (s *Session) issued() time.Time { return earlier(s.External.IssuedAt, s.IssuedAt) }
 
 // revokedBy returns nil, or the refusal of what has these marks and was issued then.

@@ -15,10 +15,53 @@ const revokedFor = 10 * 365 * 24 * time.Hour
 // came from, are refused from now on, until none of them could be valid any more.
 // Another session that was started with the same JWT goes on. Where s stands for
 // the JWT itself, which came with the request, all that came from it ends.
+//
+// It is for whoever has the session. Users can start and end any number of them, so
+// none of it uses the room that the store keeps for an operator, and the mark of a
+// session that was signed in goes when its last token has expired. That of the JWT,
+// which may live far longer, is one for all sessions that were started with it.
 func (e *Environment) Revoke(ctx context.Context, s *Session) error {
-	err := e.end(ctx, s.ID, s.Origin, s.External.Expiry.Add(rememberPast))
+	err := e.end(ctx, s.ID, s.Origin,
+		Revocation{Until: s.External.Expiry.Add(rememberPast)},
+		Revocation{Until: s.end().Add(rememberPast)})
 	e.observe(ctx, Event{Kind: EventRevoke, Session: s, Err: err})
 	return err
+}
+
+// Identify says whose credential this is, for [Environment.Revoke] and for nothing
+// else: it grants nothing. It holds the credential to the rules of
+// [Environment.Authenticate], but for one: whether the environment is switched off. That
+// is done while something goes wrong, which is when people log out, and what they gave
+// up must not be good again once the environment is on. It asks the exchanger for
+// nothing and remembers nothing, so that the session of an external JWT has no token.
+func (e *Environment) Identify(ctx context.Context, credential string) (*Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
+	defer cancel()
+	s, err := e.identify(ctx, credential)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.revoked(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (e *Environment) identify(ctx context.Context, credential string) (*Session, error) {
+	s, err := e.openSession(ctx, credential)
+	if err == nil {
+		return s, e.openedHere(s)
+	}
+	if !errors.Is(err, ErrForeign) {
+		return nil, err
+	}
+	claims, err := e.verify(ctx, credential)
+	if err != nil {
+		return nil, err
+	}
+	origin := originID(e.cfg.ID, credential)
+	would := e.propose(claims, origin, origin)
+	return &would, nil
 }
 
 // RevokeSession does what [Environment.Revoke] does, for an operator who knows a
@@ -32,34 +75,51 @@ func (e *Environment) RevokeSession(ctx context.Context, sid string) error {
 		e.observe(ctx, Event{Kind: EventRevoke, Err: err})
 		return err
 	}
-	err := e.end(ctx, sid, origin, e.cfg.Now().Add(revokedFor))
+	err := e.end(ctx, sid, origin, e.byOperator(), e.byOperator())
 	e.observe(ctx, Event{Kind: EventRevoke, SessionID: sid, Err: err})
 	return err
 }
 
-// end revokes a session, and the external JWT that it came from.
-func (e *Environment) end(ctx context.Context, sid, origin string, until time.Time) error {
+// end revokes a session, and the external JWT that it came from, each for as long and
+// on whose behalf as is said of it.
+func (e *Environment) end(ctx context.Context, sid, origin string, jwt, session Revocation) error {
 	if sid == origin {
-		return e.mark(ctx, e.originMark(origin), until)
+		jwt.Key = e.originMark(origin)
+		return e.mark(ctx, jwt)
 	}
-	if err := e.mark(ctx, e.sessionMark(origin), until); err != nil { // the JWT first: it could start the session anew
+	jwt.Key, session.Key = e.sessionMark(origin), e.sessionMark(sid)
+	if err := e.mark(ctx, jwt); err != nil { // first: it could start the session anew
 		return err
 	}
-	return e.mark(ctx, e.sessionMark(sid), until)
+	return e.mark(ctx, session)
 }
 
 // RevokeUser ends everything that a user has until now: every session, with its
 // elevated tokens, and every external JWT that was issued until now, which neither
-// comes with a request nor signs in any more. A JWT that is issued later does. When
-// it was issued is its issuer's word (`iat`), by its issuer's clock; one that does not
-// say is refused as long as the revocation is remembered, which is ten years. What
+// comes with a request nor signs in any more. A JWT that is issued later does. What
 // was issued in this very second counts as issued before.
 //
-// An ID that is no UUID is a [CodeBadRequest], and nothing is recorded. Whether there
-// is such a user it cannot tell.
+// When a JWT was issued is its issuer's word (`iat`), by its issuer's clock; one that
+// does not say is refused as long as the revocation is remembered, which is ten years.
+// A login system whose clock is ahead, which the verifier's leeway bounds, keeps its
+// last JWT alive by that much: one from before the revocation whose iat is after it
+// counts as issued later. What is remembered is held more strictly than what is verified
+// anew: the sessions from before are over all the same, and so is that JWT where it
+// comes with a request and is remembered still; but from the next second on it signs in
+// again. Where the clock is behind, a JWT from right after the revocation is refused.
+//
+// Each user whose sessions are ended takes up one of the store's revocations for those
+// ten years, each session that is ended by its ID two (the JWT and itself), and the
+// switch of an environment two for good. The stores of package gateway/store have room
+// for a tenth of their capacity of these, 100,000 by default, whatever users do, and
+// for more as far as users leave it free. Ending what is ended already takes up nothing.
+//
+// An ID that cannot be a user's (see [UserID]), such as that of a session or of its
+// origin, is a [CodeBadRequest], and nothing is recorded. Whether there is such a user
+// it cannot tell.
 func (e *Environment) RevokeUser(ctx context.Context, userID string) error {
-	if !isUUID(userID) {
-		err := badRequest("this is no user id: it is the `sub` of a session token, a lower-case UUID")
+	if !isUserID(userID) {
+		err := badRequest("this is no user id: it is the `sub` of a session token, a lower-case UUID of version 5")
 		e.observe(ctx, Event{Kind: EventRevoke, Err: err})
 		return err
 	}
@@ -73,16 +133,29 @@ func (e *Environment) RevokeUser(ctx context.Context, userID string) error {
 // nothing is, and the second names a later instant.
 func (e *Environment) endUser(ctx context.Context, userID string) error {
 	for range 2 {
-		if err := e.mark(ctx, e.userMark(userID), e.cfg.Now().Add(revokedFor)); err != nil {
+		r := e.byOperator()
+		r.Key = e.userMark(userID)
+		if err := e.mark(ctx, r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mark records that what has this mark is revoked from now on.
-func (e *Environment) mark(ctx context.Context, mark string, until time.Time) error {
-	if err := e.cfg.Store.Revoke(ctx, mark, e.cfg.Now(), until); err != nil {
+// byOperator is a revocation that an operator orders, of which nobody knows when the
+// last that it ends will expire.
+func (e *Environment) byOperator() Revocation {
+	return Revocation{Until: e.cfg.Now().Add(revokedFor), ByOperator: true}
+}
+
+// mark records that what r names is revoked from now on.
+func (e *Environment) mark(ctx context.Context, r Revocation) error {
+	r.At = e.cfg.Now()
+	return e.record(ctx, r)
+}
+
+func (e *Environment) record(ctx context.Context, r Revocation) error {
+	if err := e.cfg.Store.Revoke(ctx, r); err != nil {
 		return storeUnavailable(err)
 	}
 	return nil

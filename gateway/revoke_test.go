@@ -203,6 +203,29 @@ func TestTheSecondOfARevocationCountsAsBefore(t *testing.T) {
 	w.wantSignedIn(t, ahead, "")
 }
 
+// A login system's clock may be ahead: what was used before the revocation is over, and
+// the JWT itself comes back when it is verified anew, since its iat is after it.
+func TestWhatIsRememberedIsHeldToOurClockAsWell(t *testing.T) {
+	w := newWorld(t, lenient(t))
+	iat := func(ahead time.Duration, jti string) string {
+		return w.external("alice", map[string]any{"iat": w.clock.Now().Add(ahead).Unix(), "jti": jti})
+	}
+	ahead, unseen, right := iat(20*time.Second, "ahead"), iat(20*time.Second, "unseen"), iat(0, "right")
+	s := w.signIn(t, ahead)
+	for _, token := range []string{ahead, right} {
+		w.authenticate(t, token)
+	}
+	w.clock.Advance(5 * time.Second)
+	w.revokeUser(t, s.UserID)
+	w.clock.Advance(2 * time.Second)
+	for _, over := range []string{s.Token, ahead, right} {
+		w.wantAuthenticated(t, over, gateway.CodeSessionRevoked)
+	}
+	w.wantSignedIn(t, right, gateway.CodeSessionRevoked)
+	w.wantAuthenticated(t, unseen, "")
+	w.wantSignedIn(t, ahead, "")
+}
+
 // lenient lets the clock of the world's provider be ahead.
 func lenient(t *testing.T) func(*gateway.Config) {
 	return func(c *gateway.Config) {
@@ -255,6 +278,7 @@ func TestWhatIsNoUserID(t *testing.T) {
 	for name, id := range map[string]string{
 		"nothing": "", "an external id": "alice", "upper case": strings.ToUpper(s.UserID), "braces": "{" + s.UserID + "}",
 		"urn": "urn:uuid:" + s.UserID, "no hyphens": strings.ReplaceAll(s.UserID, "-", ""), "a session id": s.ID, "a token": s.Token,
+		"a session's origin": s.Origin, "a random uuid": uuid.NewString(), "the other version": s.UserID[:14] + "8" + s.UserID[15:],
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := w.env.RevokeUser(context.Background(), id)

@@ -39,12 +39,20 @@ type Session struct {
 	// IssuedAt and Expiry bound the life of Token.
 	IssuedAt, Expiry time.Time
 
-	// RefreshUntil is the instant past which no refresh can carry the session.
-	// It is never past the external JWT's own expiry.
+	// RefreshUntil is the instant past which no refresh can carry the session, and no
+	// token of it lives. It is never past the external JWT's own expiry.
 	RefreshUntil time.Time
 
 	// Presented is true where the client sent Token itself, false where it sent the external JWT.
 	Presented bool
+}
+
+// end is when the last token of a session that was signed in has expired.
+func (s *Session) end() time.Time {
+	if s.RefreshUntil.Before(s.Expiry) { // it bounds nothing: the exchanger does not keep to it, or does not say
+		return s.External.Expiry
+	}
+	return s.RefreshUntil
 }
 
 // ExternalID is the `sub` of the external JWT.

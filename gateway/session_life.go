@@ -76,10 +76,9 @@ func (e *Environment) spend(ctx context.Context, key string, until time.Time, us
 }
 
 func storeUnavailable(err error) error {
-	return &Refusal{
-		Code:       CodeStoreUnavailable,
-		RetryAfter: storeRetry,
-		Err:        errors.New("the record of what was used cannot be reached"),
-		Cause:      err,
+	why := "the record of what was used and revoked cannot be reached"
+	if errors.Is(err, ErrFull) {
+		why = "the record is full: nothing new is used up or revoked before something else in it has had its time"
 	}
+	return &Refusal{Code: CodeStoreUnavailable, RetryAfter: storeRetry, Err: errors.New(why), Cause: err}
 }

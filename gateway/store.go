@@ -9,6 +9,10 @@ import (
 // ErrUsed is what [Store.Use] returns for a key that was used before.
 var ErrUsed = errors.New("already used")
 
+// ErrFull is in the error of a [Store] that has no room for something new, because
+// none of what it holds has had its time.
+var ErrFull = errors.New("the record is full")
+
 // A Store is the record of what must not be forgotten: assertions and elevated
 // tokens that were used up, and sessions that were revoked. It is no cache:
 // where it cannot tell, it returns an error, and callers refuse.
@@ -20,24 +24,41 @@ type Store interface {
 	// number of concurrent calls with one key, in any process that shares the
 	// store, exactly one returns nil and the others [ErrUsed]. When it returns nil
 	// the record has reached whatever the store promises to survive. Any other
-	// error means that the store cannot tell, or has no room, or that until has
-	// passed already: the caller refuses.
+	// error means that the store cannot tell, or has no room ([ErrFull]), or that
+	// until has passed already: the caller refuses.
 	Use(ctx context.Context, key string, until time.Time) error
 
-	// Revoke records that what key names is revoked at the instant at, to be
-	// remembered until the given time. Of several revocations the latest at and the latest until count.
-	Revoke(ctx context.Context, key string, at, until time.Time) error
+	// Revoke records r. Of several revocations with one key the latest At and the
+	// latest Until count, and no more than the first of them needs room. A store whose
+	// room is bounded keeps some that only an operator's revocations may use: users
+	// make as many of their own as they like, and must not keep anybody from being
+	// logged out, or the environment from being switched off. Without room the error
+	// is [ErrFull].
+	Revoke(ctx context.Context, r Revocation) error
 
 	// RevokedAt returns when key was revoked, or the zero time if it was not.
 	// It answers from memory: it is asked several times for every request.
 	RevokedAt(key string) (time.Time, error)
 }
 
+// A Revocation is what a [Store] is told of something that is revoked.
+type Revocation struct {
+	Key   string    // names it
+	At    time.Time // the instant at which it is revoked
+	Until time.Time // to be remembered until then
+
+	// ByOperator says that an operator revokes it, and not somebody what is theirs: it
+	// may use the room that is kept for that.
+	ByOperator bool
+}
+
 // A Prober is a [Store] that can tell whether it could take a write: for health
 // checks, which want to know before a request does.
 type Prober interface {
-	// Probe returns nil, or why [Store.Use] and [Store.Revoke] of something new would
-	// fail if they were called now. It records nothing, and may cost what a write costs.
+	// Probe returns nil, or why [Store.Use] or [Store.Revoke] of something new would
+	// fail for a user if it were called now. Where that is [ErrFull], there may still be
+	// room for an operator's revocations: it is for them to put things right with. It
+	// records nothing, and may cost what a write costs.
 	Probe(ctx context.Context) error
 }
 

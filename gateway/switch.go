@@ -82,8 +82,5 @@ func (e *Environment) turn(ctx context.Context, mark, opposite string) error {
 	if !at.After(other) {
 		at = other.Add(time.Nanosecond)
 	}
-	if err := e.cfg.Store.Revoke(ctx, mark, at, at.Add(switchedFor)); err != nil {
-		return storeUnavailable(err)
-	}
-	return nil
+	return e.record(ctx, Revocation{Key: mark, At: at, Until: at.Add(switchedFor), ByOperator: true})
 }

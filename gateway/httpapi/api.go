@@ -9,6 +9,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -110,21 +111,28 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, answer Answer, err 
 	answer.Write(w)
 }
 
+// whose tells whose credential something is.
+type whose func(ctx context.Context, credential string) (*gateway.Session, error)
+
 // session authenticates the caller of an endpoint: by the token in Authorization, else by the session cookie.
 func (a *API) session(r *http.Request) (*gateway.Session, error) {
+	return a.sessionBy(r, a.env.Authenticate)
+}
+
+func (a *API) sessionBy(r *http.Request, is whose) (*gateway.Session, error) {
 	token, err := bearer(r)
 	if err != nil {
 		return nil, err
 	}
 	if token != "" {
-		return a.env.Authenticate(r.Context(), token)
+		return is(r.Context(), token)
 	}
-	return a.cookieSession(r)
+	return a.cookieSession(r, is)
 }
 
 // cookieSession is the session in the cookie. Where the external cookie is there as
 // well, that one says who is here: a session of somebody else is left over, and none.
-func (a *API) cookieSession(r *http.Request) (*gateway.Session, error) {
+func (a *API) cookieSession(r *http.Request, is whose) (*gateway.Session, error) {
 	token, err := a.cookie(r, a.options.SessionCookie)
 	if err != nil {
 		return nil, err
@@ -132,7 +140,7 @@ func (a *API) cookieSession(r *http.Request) (*gateway.Session, error) {
 	if token == "" {
 		return nil, errNoSession
 	}
-	s, err := a.env.Authenticate(r.Context(), token)
+	s, err := is(r.Context(), token)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +148,7 @@ func (a *API) cookieSession(r *http.Request) (*gateway.Session, error) {
 	if err != nil || external == "" {
 		return s, err
 	}
-	now, err := a.env.Authenticate(r.Context(), external)
+	now, err := is(r.Context(), external)
 	if err != nil {
 		return nil, err
 	}

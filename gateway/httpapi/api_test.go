@@ -348,18 +348,6 @@ func TestPublishedKeysVerifySessions(t *testing.T) {
 	}
 }
 
-func TestSwitchedOff(t *testing.T) {
-	s := newSite(t, httpapi.Options{}, func(c *gateway.Config) { c.Disabled = true })
-	on := newSite(t, httpapi.Options{})
-	for _, c := range []call{
-		{path: "/externalAuth/signin", body: `{"jwt":"` + s.external("alice") + `"}`},
-		{path: "/externalAuth/verify", body: `{"jwt":"x"}`, bearer: on.signIn("alice")},
-		{path: "/refresh", bearer: on.signIn("alice")},
-	} {
-		s.do(c).want(t, http.StatusForbidden, gateway.CodeExternalAuthDisabled, "")
-	}
-}
-
 // brokenStore is a store whose disk is gone.
 type brokenStore struct{ gateway.Store }
 

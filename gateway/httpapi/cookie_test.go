@@ -111,10 +111,12 @@ func TestCookiesOfAnotherOriginsRequestAreRefused(t *testing.T) {
 	s.do(call{path: "/refresh", bearer: session.Value}).want(t, http.StatusOK, "", "")
 }
 
-// aliceSignedIn signs alice in without the endpoints.
-func (s *site) aliceSignedIn() string {
+func (s *site) aliceSignedIn() string { s.t.Helper(); return s.signedIn("alice") }
+
+// signedIn signs user in without the endpoints.
+func (s *site) signedIn(user string) string {
 	s.t.Helper()
-	session, err := s.env.SignIn(context.Background(), s.external("alice"))
+	session, err := s.env.SignIn(context.Background(), s.external(user))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -54,9 +54,10 @@ func (a *API) refresh(w http.ResponseWriter, r *http.Request) {
 	a.answerSession(w, r, s)
 }
 
-// revoke ends the session. Its cookie is cleared whatever the session was worth.
+// revoke ends the session, also while the environment is switched off. Its cookie is
+// cleared whatever the session was worth.
 func (a *API) revoke(w http.ResponseWriter, r *http.Request) {
-	s, err := a.session(r)
+	s, err := a.sessionBy(r, a.env.Identify)
 	if gateway.CodeOf(err) != gateway.CodeCrossOrigin {
 		a.clearCookie(w)
 	}

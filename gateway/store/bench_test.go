@@ -54,7 +54,7 @@ func BenchmarkRevokedAt(b *testing.B) {
 	eachStore(b, func(b *testing.B, s gateway.Store) {
 		key := func(i int) string { return fmt.Sprintf("environment session %x", hash(i)) }
 		for i := range 1000 {
-			if err := s.Revoke(b.Context(), key(i), time.Now(), time.Now().Add(time.Hour)); err != nil {
+			if err := s.Revoke(b.Context(), gateway.Revocation{Key: key(i), At: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
 				b.Fatal(err)
 			}
 		}

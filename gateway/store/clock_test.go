@@ -15,8 +15,15 @@ const grace = 24 * time.Hour // for which a revocation outlives its time
 
 func mustRevoke(t *testing.T, s gateway.Store, key string, at, until time.Time) {
 	t.Helper()
-	if err := s.Revoke(t.Context(), key, at, until); err != nil {
+	if err := s.Revoke(t.Context(), gateway.Revocation{Key: key, At: at, Until: until}); err != nil {
 		t.Fatalf("revoking %q: got %v, want nil", key, err)
+	}
+}
+
+func mustRevokeByOperator(t *testing.T, s gateway.Store, key string, at, until time.Time) {
+	t.Helper()
+	if err := s.Revoke(t.Context(), gateway.Revocation{Key: key, At: at, Until: until, ByOperator: true}); err != nil {
+		t.Fatalf("revoking %q by an operator: got %v, want nil", key, err)
 	}
 }
 
@@ -97,8 +104,8 @@ func TestRevokedMakesWay(t *testing.T) {
 			}
 			mustRevoke(t, s, fmt.Sprint("new-", i), *now, now.Add(time.Hour))
 		}
-		if err := s.Revoke(t.Context(), "one more", *now, now.Add(time.Hour)); !errors.Is(err, store.ErrFull) {
-			t.Errorf("revoking where all others matter still: got %v, want %v", err, store.ErrFull)
+		if err := s.Revoke(t.Context(), gateway.Revocation{Key: "one more", At: *now, Until: now.Add(time.Hour)}); !errors.Is(err, gateway.ErrFull) {
+			t.Errorf("revoking where all others matter still: got %v, want %v", err, gateway.ErrFull)
 		}
 		for i := range 4 {
 			wantRevoked(t, s, fmt.Sprint("new-", i), *now)
@@ -194,8 +201,8 @@ func TestFileRoomLowered(t *testing.T) {
 	mustClose(t, f)
 	f = p.open(t, 1)
 	p.now = start.Add((capacity - 1) * time.Minute)
-	if err := f.Revoke(t.Context(), "new", p.now, p.now.Add(time.Hour)); !errors.Is(err, store.ErrFull) {
-		t.Errorf("revoking beside one that matters: got %v, want %v", err, store.ErrFull)
+	if err := f.Revoke(t.Context(), gateway.Revocation{Key: "new", At: p.now, Until: p.now.Add(time.Hour)}); !errors.Is(err, gateway.ErrFull) {
+		t.Errorf("revoking beside one that matters: got %v, want %v", err, gateway.ErrFull)
 	}
 	p.now = start.Add(capacity * time.Minute)
 	mustRevoke(t, f, "new", p.now, p.now.Add(time.Hour))

@@ -38,7 +38,7 @@ func usedStore(t *testing.T) []byte {
 		})
 	}
 	wg.Wait()
-	if err := f.Revoke(t.Context(), "session", time.Now(), time.Now().Add(time.Hour)); err != nil {
+	if err := f.Revoke(t.Context(), gateway.Revocation{Key: "session", At: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, f)

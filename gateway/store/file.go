@@ -24,6 +24,9 @@ type FileConfig struct {
 
 	// Capacity is how many used-up keys are held, and apart from these how many
 	// revocations, so that neither can crowd out the other. 0: [DefaultCapacity].
+	// A tenth as many revocations come on top that only an operator may make: users,
+	// who can start and end sessions without end, never use up the room that an operator
+	// needs to end somebody's sessions, or to switch an environment off.
 	//
 	// An entry takes about 200 bytes of the file and twice its key. The file does
 	// not shrink: what expired entries leave behind is used for new ones.
@@ -89,7 +92,7 @@ func openFile(cfg FileConfig) (*File, error) {
 		capacity: capacityOr(cfg.Capacity),
 		now:      now,
 		db:       db,
-		revoked:  newMirror(capacityOr(cfg.Capacity), now),
+		revoked:  newMirror(now),
 		changes:  make(chan *change),
 		closing:  make(chan struct{}),
 		closed:   make(chan struct{}),
@@ -169,14 +172,15 @@ func (f *File) Use(ctx context.Context, key string, until time.Time) error {
 }
 
 // Revoke implements [gateway.Store]. It treats its context as [File.Use] does.
-func (f *File) Revoke(ctx context.Context, key string, at, until time.Time) error {
-	rev, err := revocationOf(key, at, until)
+func (f *File) Revoke(ctx context.Context, r gateway.Revocation) error {
+	rev, err := revocationOf(r)
 	if err != nil {
 		return err
 	}
+	room := revocationRoom(f.capacity, r.ByOperator)
 	return f.do(ctx, &change{
-		apply: func(t *transaction) (refusal, err error) { return t.revoke(key, rev) },
-		after: func() error { return f.revoked.add(key, rev) },
+		apply: func(t *transaction) (refusal, err error) { return t.revoke(r.Key, rev, room) },
+		after: func() error { return f.revoked.add(r.Key, rev, room) },
 	})
 }
 

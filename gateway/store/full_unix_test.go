@@ -34,7 +34,7 @@ func fillDisk(path string) error {
 		return err
 	}
 	ctx, until := context.Background(), time.Now().Add(time.Hour)
-	if err := f.Revoke(ctx, "session", time.Unix(1, 0), until); err != nil {
+	if err := f.Revoke(ctx, gateway.Revocation{Key: "session", At: time.Unix(1, 0), Until: until}); err != nil {
 		return err
 	}
 	lift, err := limitFiles(path)

@@ -16,7 +16,6 @@ import (
 // and whose sequence is the number of entries.
 type ledger struct {
 	root, entries, expiry *bolt.Bucket
-	capacity              uint64
 }
 
 var (
@@ -48,7 +47,7 @@ func createLedger(tx *bolt.Tx, name string) error {
 	return root.Put(sweptName, instant{}.bytes())
 }
 
-func openLedger(tx *bolt.Tx, name string, capacity int) (*ledger, error) {
+func openLedger(tx *bolt.Tx, name string) (*ledger, error) {
 	root := tx.Bucket([]byte(name))
 	if root == nil {
 		return nil, damaged("the bucket %q is missing", name)
@@ -57,7 +56,7 @@ func openLedger(tx *bolt.Tx, name string, capacity int) (*ledger, error) {
 	if entries == nil || expiry == nil {
 		return nil, damaged("the bucket %q is not whole", name)
 	}
-	return &ledger{root, entries, expiry, uint64(capacity)}, nil //nolint:gosec // capacityOr made it positive
+	return &ledger{root, entries, expiry}, nil
 }
 
 func (l *ledger) count() uint64 { return l.root.Sequence() }
@@ -105,23 +104,24 @@ func (l *ledger) put(key string, held *record, r record) error {
 // sweep deletes up to limit entries whose time has passed.
 func (l *ledger) sweep(now instant, limit int) error { return l.remove(l.expired(now, limit)) }
 
-// makeRoom says whether one more entry finds room. A full ledger deletes those whose
-// time passed first: one, or more after its capacity was lowered. It deletes nothing
-// where that would not do.
-func (l *ledger) makeRoom(now instant) (ok bool, err error) {
-	gone, ok := l.room(now)
+// makeRoom says whether one more entry finds room where there is some for that many. A
+// full ledger deletes those whose time passed first: one, or more where it was given
+// more room before. It deletes nothing where that would not do.
+func (l *ledger) makeRoom(now instant, room int) (ok bool, err error) {
+	gone, ok := l.fits(now, room)
 	if !ok {
 		return false, nil
 	}
 	return true, l.remove(gone)
 }
 
-// room says whether one more entry finds room once some that have expired are gone.
-func (l *ledger) room(now instant) (gone [][]byte, ok bool) {
-	if l.count() < l.capacity {
+// fits says whether one more entry finds room once some that have expired are gone.
+func (l *ledger) fits(now instant, room int) (gone [][]byte, ok bool) {
+	held := int(l.count()) //nolint:gosec // they are on a disk
+	if held < room {
 		return nil, true
 	}
-	need := int(l.count() - l.capacity + 1) //nolint:gosec // no more than there are entries
+	need := held - room + 1
 	gone = l.expired(now, need)
 	return gone, len(gone) == need
 }

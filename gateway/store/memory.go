@@ -14,6 +14,9 @@ import (
 type MemoryConfig struct {
 	// Capacity is how many used-up keys are held, and apart from these how many
 	// revocations, so that neither can crowd out the other. 0: [DefaultCapacity].
+	// A tenth as many revocations come on top that only an operator may make: users,
+	// who can start and end sessions without end, never use up the room that an operator
+	// needs to end somebody's sessions, or to switch an environment off.
 	//
 	// An entry takes up to 200 bytes and its key. What expired entries leave behind
 	// is used for new ones. A revocation is kept for a day after its time, unless a
@@ -30,9 +33,10 @@ type MemoryConfig struct {
 //
 // Expired entries are dropped a few at a time as new ones are written.
 type Memory struct {
-	now     func() time.Time
-	closed  atomic.Bool
-	revoked *revocations
+	now      func() time.Time
+	capacity int
+	closed   atomic.Bool
+	revoked  *revocations
 
 	mu    sync.Mutex // guards spent
 	spent table[struct{}]
@@ -44,9 +48,10 @@ var _ gateway.Store = (*Memory)(nil)
 func NewMemory(cfg MemoryConfig) *Memory {
 	capacity, now := capacityOr(cfg.Capacity), clockOr(cfg.Now)
 	return &Memory{
-		now:     now,
-		revoked: newRevocations(capacity, now),
-		spent:   newTable[struct{}](capacity),
+		now:      now,
+		capacity: capacity,
+		revoked:  newRevocations(now),
+		spent:    newTable[struct{}](),
 	}
 }
 
@@ -68,22 +73,22 @@ func (m *Memory) Use(ctx context.Context, key string, until time.Time) error {
 	if err := checkUntil(end, now, m.spent.swept); err != nil {
 		return err
 	}
-	if err := m.spent.put(key, entry[struct{}]{until: end}); err != nil {
+	if err := m.spent.put(key, entry[struct{}]{until: end}, m.capacity); err != nil {
 		return fmt.Errorf("spending a key: %w", err)
 	}
 	return nil
 }
 
 // Revoke implements [gateway.Store]. With a context that is done it records nothing.
-func (m *Memory) Revoke(ctx context.Context, key string, at, until time.Time) error {
+func (m *Memory) Revoke(ctx context.Context, r gateway.Revocation) error {
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
-	rev, err := revocationOf(key, at, until)
+	rev, err := revocationOf(r)
 	if err != nil {
 		return err
 	}
-	if err := m.revoked.add(key, rev); err != nil {
+	if err := m.revoked.add(r.Key, rev, revocationRoom(m.capacity, r.ByOperator)); err != nil {
 		return fmt.Errorf("revoking: %w", err)
 	}
 	return nil

@@ -34,7 +34,7 @@ func TestMemoryLetsGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, key := range []string{"often revoked", fmt.Sprint("session-", i)} {
-			if err := m.Revoke(t.Context(), key, now, now.Add(time.Minute+time.Duration(i))); err != nil {
+			if err := m.Revoke(t.Context(), gateway.Revocation{Key: key, At: now, Until: now.Add(time.Minute + time.Duration(i))}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -47,7 +47,7 @@ func TestMemoryLetsGo(t *testing.T) {
 		if err := m.Use(t.Context(), fmt.Sprint("new-", i), now.Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
-		if err := m.Revoke(t.Context(), "session", now, now.Add(time.Minute)); err != nil {
+		if err := m.Revoke(t.Context(), gateway.Revocation{Key: "session", At: now, Until: now.Add(time.Minute)}); err != nil {
 			t.Fatal(err)
 		}
 	}

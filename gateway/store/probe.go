@@ -29,8 +29,8 @@ func (f *File) Probe(ctx context.Context) error {
 
 func (t *transaction) probe() (refusal, err error) {
 	for _, l := range []*ledger{t.spent, t.revoked} {
-		if _, ok := l.room(t.now); !ok {
-			return probed(fmt.Errorf("%w: it holds %d entries", ErrFull, l.count())), nil
+		if _, ok := l.fits(t.now, t.capacity); !ok {
+			return probed(full(l.count())), nil
 		}
 	}
 	return nil, t.meta.Put(probeName, probeValue)
@@ -41,21 +41,22 @@ func (m *Memory) Probe(ctx context.Context) error {
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
-	return probed(errors.Join(m.roomToSpend(), m.revoked.roomToRevoke()))
+	return probed(errors.Join(m.roomToSpend(), m.revoked.roomToRevoke(m.capacity)))
 }
 
 func (m *Memory) roomToSpend() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.spent.sweep(instantOf(m.now()), sweepPerWrite)
-	return m.spent.room()
+	return m.spent.fits(m.capacity)
 }
 
-func (r *revocations) roomToRevoke() error {
+// roomToRevoke is for users: an operator may have room where they have none.
+func (r *revocations) roomToRevoke(room int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.makeRoom(instantOf(r.now()))
-	return r.table.room()
+	r.makeRoom(instantOf(r.now()), room)
+	return r.table.fits(room)
 }
 
 func probed(err error) error {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
-	"github.com/caddy-byoa/caddy-byoa/gateway/store"
 )
 
 // TestProbeFullOfRevocations: there is room for assertions, but nobody could sign out.
@@ -21,8 +20,12 @@ func TestProbeFullOfRevocations(t *testing.T) {
 			}
 			mustRevoke(t, s, fmt.Sprint("session-", i), *now, now.Add(time.Minute))
 		}
-		if err := probe(t.Context()); !errors.Is(err, store.ErrFull) {
-			t.Errorf("probing where no revocation finds room: got %v, want %v", err, store.ErrFull)
+		if err := probe(t.Context()); !errors.Is(err, gateway.ErrFull) {
+			t.Errorf("probing where no revocation finds room: got %v, want %v", err, gateway.ErrFull)
+		}
+		mustRevokeByOperator(t, s, "user", *now, now.Add(time.Minute))
+		if err := probe(t.Context()); !errors.Is(err, gateway.ErrFull) {
+			t.Errorf("probing where only an operator's revocations find room: got %v, want %v", err, gateway.ErrFull)
 		}
 		*now = now.Add(time.Minute) // they are kept, but would make way
 		if err := probe(t.Context()); err != nil {
@@ -87,8 +90,8 @@ func TestFileRoomForUsesLowered(t *testing.T) {
 	mustClose(t, f)
 	f = p.open(t, 1)
 	p.now = start.Add((capacity - 1) * time.Minute)
-	if err := f.Use(t.Context(), "new", p.now.Add(time.Hour)); !errors.Is(err, store.ErrFull) {
-		t.Errorf("using a key beside one that matters: got %v, want %v", err, store.ErrFull)
+	if err := f.Use(t.Context(), "new", p.now.Add(time.Hour)); !errors.Is(err, gateway.ErrFull) {
+		t.Errorf("using a key beside one that matters: got %v, want %v", err, gateway.ErrFull)
 	}
 	mustClose(t, f)
 	f = p.open(t, 1)

@@ -47,7 +47,7 @@ func burst(path string) error {
 
 func useOrRevoke(f *store.File, revoke bool, key string, until time.Time) error {
 	if revoke {
-		if err := f.Revoke(context.Background(), key, time.Unix(1, 0), until); err != nil {
+		if err := f.Revoke(context.Background(), gateway.Revocation{Key: key, At: time.Unix(1, 0), Until: until}); err != nil {
 			return err
 		}
 		_, err := os.Stdout.WriteString("revoked " + key + "\n")

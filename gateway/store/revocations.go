@@ -3,8 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
 )
 
 // revocationGrace is how long a revocation is kept after its until, out of sight:
@@ -20,14 +23,14 @@ func forgettable(now instant) instant { return instantOf(now.time().Add(-revocat
 // A revocation is when something was revoked, and until when that is remembered.
 type revocation struct{ at, until instant }
 
-func revocationOf(key string, at, until time.Time) (revocation, error) {
-	if err := checkKey(key); err != nil {
+func revocationOf(r gateway.Revocation) (revocation, error) {
+	if err := checkKey(r.Key); err != nil {
 		return revocation{}, err
 	}
-	if at.IsZero() {
+	if r.At.IsZero() {
 		return revocation{}, errors.New("revoking: the time of the revocation is missing")
 	}
-	return revocation{instantOf(at), instantOf(until)}, nil
+	return revocation{instantOf(r.At), instantOf(r.Until)}, nil
 }
 
 // and merges two revocations of one thing.
@@ -37,21 +40,21 @@ func (r revocation) and(other revocation) revocation {
 
 // revocations answers from memory what was revoked when.
 type revocations struct {
-	now  func() time.Time
-	room int // where it holds that many, those that expired first make way
+	now    func() time.Time
+	mirror bool // of what a file holds
 
 	mu    sync.RWMutex // guards the table
 	table table[instant]
 }
 
-func newRevocations(capacity int, now func() time.Time) *revocations {
-	return &revocations{now: now, room: capacity, table: newTable[instant](capacity)}
+func newRevocations(now func() time.Time) *revocations {
+	return &revocations{now: now, table: newTable[instant]()}
 }
 
 // newMirror is for what a file holds. It refuses nothing: what is on the disk has
 // found room there, and must be known here.
-func newMirror(capacity int, now func() time.Time) *revocations {
-	return &revocations{now: now, room: capacity, table: newTable[instant](0)}
+func newMirror(now func() time.Time) *revocations {
+	return &revocations{now: now, mirror: true, table: newTable[instant]()}
 }
 
 // at returns when key was revoked, or the zero time.
@@ -69,8 +72,9 @@ func (r *revocations) at(key string) (time.Time, error) {
 	return e.value.time(), nil
 }
 
-// add records a revocation, merged with what is held under key.
-func (r *revocations) add(key string, rev revocation) error {
+// add records a revocation, merged with what is held under key. Where there are as many
+// as there is room for, those that expired first make way.
+func (r *revocations) add(key string, rev revocation, room int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := instantOf(r.now())
@@ -84,18 +88,26 @@ func (r *revocations) add(key string, rev revocation) error {
 		return nil
 	}
 	if !ok {
-		r.makeRoom(now)
+		r.makeRoom(now, room)
 	}
-	return r.table.put(key, entry[instant]{rev.at, rev.until})
+	if r.mirror {
+		room = unbounded
+	}
+	return r.table.put(key, entry[instant]{rev.at, rev.until}, room)
 }
 
+// unbounded is more entries than there can be.
+const unbounded = math.MaxInt
+
 // makeRoom drops what has expired, where there is no room for one more. The caller holds r.mu.
-func (r *revocations) makeRoom(now instant) { r.table.sweep(now, len(r.table.entries)-r.room+1) }
+func (r *revocations) makeRoom(now instant, room int) {
+	r.table.sweep(now, len(r.table.entries)-room+1)
+}
 
 // take holds a revocation as it was read from the file. It does not ask the clock:
 // that may be wrong while the file is opened, and set right later.
 func (r *revocations) take(key string, rev revocation) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.table.put(key, entry[instant]{rev.at, rev.until})
+	return r.table.put(key, entry[instant]{rev.at, rev.until}, unbounded)
 }

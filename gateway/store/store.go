@@ -9,7 +9,8 @@
 //
 // File and Memory are a [gateway.Store] each; package storetest is what such a
 // store has to pass. Both are bounded. When they are full of entries that still
-// matter they refuse with [ErrFull]; they never forget early to make room.
+// matter they refuse with [gateway.ErrFull]; they never forget early to make room. The
+// last tenth of the room for revocations is an operator's alone.
 //
 // Both go by the clock, and clocks are set wrong and right again. A use of which the
 // record may be gone already is refused. A revocation is kept for a day after its
@@ -21,12 +22,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
-)
 
-// ErrFull is in the error of a store that has no room left for an entry, because
-// none of those it holds has had its time.
-var ErrFull = errors.New("store is full")
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+)
 
 // DefaultCapacity is how many entries of each kind a store holds where its
 // configuration does not say.
@@ -63,11 +63,30 @@ func checkUntil(until, now, swept instant) error {
 	return nil
 }
 
+func full(entries uint64) error {
+	return fmt.Errorf("%w: it holds %d entries", gateway.ErrFull, entries)
+}
+
 func capacityOr(n int) int {
 	if n <= 0 {
 		return DefaultCapacity
 	}
 	return n
+}
+
+// operatorsPart says which part of the capacity there is once more, on top, for the
+// revocations of an operator.
+const operatorsPart = 10
+
+// revocationRoom is how many revocations there may be after one more is recorded.
+// Whose the others are is written nowhere: an operator's may use all of the room, and
+// anybody else's only what leaves the operator's part of it free.
+func revocationRoom(capacity int, byOperator bool) int {
+	if !byOperator {
+		return capacity
+	}
+	onTop := (capacity-1)/operatorsPart + 1 // a part of one, rounded up, is one
+	return capacity + min(onTop, math.MaxInt-capacity)
 }
 
 func clockOr(now func() time.Time) func() time.Time {

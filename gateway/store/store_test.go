@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,14 +41,14 @@ func TestFullApart(t *testing.T) {
 	forEachStore(t, func(t *testing.T, s gateway.Store, now *time.Time) {
 		until := now.Add(time.Hour)
 		for i := range capacity {
-			if err := s.Revoke(t.Context(), fmt.Sprint("session-", i), *now, until); err != nil {
+			if err := s.Revoke(t.Context(), gateway.Revocation{Key: fmt.Sprint("session-", i), At: *now, Until: until}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := s.Revoke(t.Context(), "one more", *now, until); !errors.Is(err, store.ErrFull) {
-			t.Errorf("revoking more than there is room for: got %v, want %v", err, store.ErrFull)
+		if err := s.Revoke(t.Context(), gateway.Revocation{Key: "one more", At: *now, Until: until}); !errors.Is(err, gateway.ErrFull) {
+			t.Errorf("revoking more than there is room for: got %v, want %v", err, gateway.ErrFull)
 		}
-		if err := s.Revoke(t.Context(), "session-0", now.Add(time.Second), until); err != nil {
+		if err := s.Revoke(t.Context(), gateway.Revocation{Key: "session-0", At: now.Add(time.Second), Until: until}); err != nil {
 			t.Errorf("revoking again in a full store: got %v, want nil", err)
 		}
 		for i := range capacity {
@@ -55,17 +56,38 @@ func TestFullApart(t *testing.T) {
 				t.Errorf("using a key when there is no room for revocations: got %v, want nil", err)
 			}
 		}
-		if err := s.Use(t.Context(), "one more", until); !errors.Is(err, store.ErrFull) {
-			t.Errorf("using more keys than there is room for: got %v, want %v", err, store.ErrFull)
+		if err := s.Use(t.Context(), "one more", until); !errors.Is(err, gateway.ErrFull) {
+			t.Errorf("using more keys than there is room for: got %v, want %v", err, gateway.ErrFull)
 		}
 	})
+}
+
+// TestOperatorsRoomOfAnySize: a tenth of very little is something, and of very much no overflow.
+func TestOperatorsRoomOfAnySize(t *testing.T) {
+	for capacity, kept := range map[int]int{1: 1, 9: 1, 10: 1, 11: 2} {
+		now := time.Now()
+		m := store.NewMemory(store.MemoryConfig{Capacity: capacity})
+		for i := range capacity {
+			mustRevoke(t, m, fmt.Sprint("session-", i), now, now.Add(time.Hour))
+		}
+		for i := range kept {
+			mustRevokeByOperator(t, m, fmt.Sprint("user-", i), now, now.Add(time.Hour))
+		}
+		err := m.Revoke(t.Context(), gateway.Revocation{Key: "one more", At: now, Until: now.Add(time.Hour), ByOperator: true})
+		if !errors.Is(err, gateway.ErrFull) {
+			t.Errorf("revoking more than %d and %d by an operator: got %v, want %v", capacity, kept, err, gateway.ErrFull)
+		}
+	}
+	m := store.NewMemory(store.MemoryConfig{Capacity: math.MaxInt})
+	mustRevokeByOperator(t, m, "user", time.Now(), time.Now().Add(time.Hour))
+	mustRevoke(t, m, "session", time.Now(), time.Now().Add(time.Hour))
 }
 
 // TestUntilIsExact: the instant itself is past the time.
 func TestUntilIsExact(t *testing.T) {
 	forEachStore(t, func(t *testing.T, s gateway.Store, now *time.Time) {
 		until, revoked := now.Add(time.Minute), *now
-		if err := errors.Join(s.Use(t.Context(), "key", until), s.Revoke(t.Context(), "key", revoked, until)); err != nil {
+		if err := errors.Join(s.Use(t.Context(), "key", until), s.Revoke(t.Context(), gateway.Revocation{Key: "key", At: revoked, Until: until})); err != nil {
 			t.Fatal(err)
 		}
 		*now = until.Add(-1)
@@ -113,13 +135,13 @@ func TestErrorsKeepKeys(t *testing.T) {
 		var errs []error
 		for i := range capacity + 1 {
 			errs = append(errs, s.Use(t.Context(), fmt.Sprint(secret, i), now.Add(time.Hour)))
-			errs = append(errs, s.Revoke(t.Context(), fmt.Sprint(secret, i), *now, now.Add(time.Hour)))
+			errs = append(errs, s.Revoke(t.Context(), gateway.Revocation{Key: fmt.Sprint(secret, i), At: *now, Until: now.Add(time.Hour)}))
 		}
 		errs = append(errs,
 			s.Use(t.Context(), secret+"0", now.Add(time.Hour)),
 			s.Use(t.Context(), secret, *now),
 			s.Use(t.Context(), strings.Repeat(secret, 100), now.Add(time.Hour)),
-			s.Revoke(t.Context(), secret, time.Time{}, now.Add(time.Hour)))
+			s.Revoke(t.Context(), gateway.Revocation{Key: secret, At: time.Time{}, Until: now.Add(time.Hour)}))
 		if got := errors.Join(errs...); strings.Contains(got.Error(), secret) || strings.Count(got.Error(), "\n") != 5 {
 			t.Errorf("making six errors: got %q, want none of them with the key", got)
 		}
@@ -129,7 +151,7 @@ func TestErrorsKeepKeys(t *testing.T) {
 // TestRevokedAtCost: it is asked several times for every request.
 func TestRevokedAtCost(t *testing.T) {
 	forEachStore(t, func(t *testing.T, s gateway.Store, now *time.Time) {
-		if err := s.Revoke(t.Context(), "revoked", *now, now.Add(time.Hour)); err != nil {
+		if err := s.Revoke(t.Context(), gateway.Revocation{Key: "revoked", At: *now, Until: now.Add(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		for _, key := range []string{"revoked", "not revoked"} {

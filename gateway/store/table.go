@@ -2,16 +2,14 @@ package store
 
 import (
 	"container/heap"
-	"fmt"
 	"strings"
 )
 
 // A table holds entries in memory until they are swept. It does not lock.
 type table[V any] struct {
-	entries  map[string]entry[V]
-	queue    queue   // one item for every entry, never later than the entry's own until
-	swept    instant // the latest until of all entries that sweep has dropped
-	capacity int     // 0: no bound
+	entries map[string]entry[V]
+	queue   queue   // one item for every entry, never later than the entry's own until
+	swept   instant // the latest until of all entries that sweep has dropped
 }
 
 type entry[V any] struct {
@@ -19,8 +17,8 @@ type entry[V any] struct {
 	until instant
 }
 
-func newTable[V any](capacity int) table[V] {
-	return table[V]{entries: make(map[string]entry[V]), capacity: capacity}
+func newTable[V any]() table[V] {
+	return table[V]{entries: make(map[string]entry[V])}
 }
 
 // get returns what is held under key, unless its time has passed.
@@ -29,15 +27,15 @@ func (t *table[V]) get(key string, now instant) (entry[V], bool) {
 	return e, ok && e.until.after(now)
 }
 
-// put holds e under key. It refuses a new key where there is no room.
-func (t *table[V]) put(key string, e entry[V]) error {
+// put holds e under key. It refuses a new key where it holds as many as there is room for.
+func (t *table[V]) put(key string, e entry[V], room int) error {
 	if _, held := t.entries[key]; held {
 		// The item in the queue stays as it is; sweep moves it when its turn comes.
 		// So the queue never outgrows the entries, however often one is prolonged.
 		t.entries[key] = e
 		return nil
 	}
-	if err := t.room(); err != nil {
+	if err := t.fits(room); err != nil {
 		return err
 	}
 	key = strings.Clone(key) // it may be a part of something large
@@ -46,10 +44,10 @@ func (t *table[V]) put(key string, e entry[V]) error {
 	return nil
 }
 
-// room returns nil, or that there is none for a new key.
-func (t *table[V]) room() error {
-	if t.capacity > 0 && len(t.entries) >= t.capacity {
-		return fmt.Errorf("%w: it holds %d entries", ErrFull, len(t.entries))
+// fits returns nil, or that a new key is one too many for room.
+func (t *table[V]) fits(room int) error {
+	if len(t.entries) >= room {
+		return full(uint64(len(t.entries)))
 	}
 	return nil
 }

@@ -17,20 +17,21 @@ const (
 // A transaction is what may be done to the file at one instant.
 type transaction struct {
 	now            instant
+	capacity       int // of each ledger
 	spent, revoked *ledger
 	meta           *bolt.Bucket // what the file says of itself, and what a probe writes
 }
 
 func (f *File) begin(tx *bolt.Tx) (*transaction, error) {
-	spent, err := openLedger(tx, spentLedger, f.capacity)
+	spent, err := openLedger(tx, spentLedger)
 	if err != nil {
 		return nil, err
 	}
-	revoked, err := openLedger(tx, revokedLedger, f.capacity)
+	revoked, err := openLedger(tx, revokedLedger)
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{instantOf(f.now()), spent, revoked, tx.Bucket(metaName)}, nil
+	return &transaction{instantOf(f.now()), f.capacity, spent, revoked, tx.Bucket(metaName)}, nil
 }
 
 // applyAll sweeps and then applies one change after the other, each of which adds one entry at most.
@@ -75,13 +76,13 @@ func (t *transaction) use(key string, until instant) (refusal, err error) {
 	if refusal := checkUntil(until, t.now, swept); refusal != nil {
 		return refusal, nil
 	}
-	if refusal, err := t.roomFor(held, t.spent); refusal != nil || err != nil {
+	if refusal, err := t.roomFor(held, t.spent, t.capacity); refusal != nil || err != nil {
 		return refusal, err
 	}
 	return nil, t.spent.put(key, held, record{until: until})
 }
 
-func (t *transaction) revoke(key string, rev revocation) (refusal, err error) {
+func (t *transaction) revoke(key string, rev revocation, room int) (refusal, err error) {
 	held, err := t.revoked.get(key)
 	if err != nil {
 		return nil, err
@@ -96,20 +97,20 @@ func (t *transaction) revoke(key string, rev revocation) (refusal, err error) {
 	if !rev.until.after(forgettable(t.now)) {
 		return nil, nil
 	}
-	if refusal, err := t.roomFor(held, t.revoked); refusal != nil || err != nil {
+	if refusal, err := t.roomFor(held, t.revoked, room); refusal != nil || err != nil {
 		return refusal, err
 	}
 	return nil, t.revoked.put(key, held, record{rev.until, rev.at.bytes()})
 }
 
 // roomFor makes room for an entry that is new, which it is where nothing is held under its key.
-func (t *transaction) roomFor(held *record, l *ledger) (refusal, err error) {
+func (t *transaction) roomFor(held *record, l *ledger, room int) (refusal, err error) {
 	if held != nil {
 		return nil, nil
 	}
-	ok, err := l.makeRoom(t.now)
+	ok, err := l.makeRoom(t.now, room)
 	if err == nil && !ok {
-		refusal = fmt.Errorf("writing an entry: %w: it holds %d", ErrFull, l.count())
+		refusal = fmt.Errorf("writing an entry: %w", full(l.count()))
 	}
 	return refusal, err
 }

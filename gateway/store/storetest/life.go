@@ -22,7 +22,7 @@ func testEverything(t *trial) {
 			if err := t.Use(t.Context(), shared, t.in(time.Hour)); err != nil && !errors.Is(err, gateway.ErrUsed) {
 				t.Errorf("using a shared key: %v", err)
 			}
-			if err := t.Revoke(t.Context(), shared, t.in(0), t.in(time.Hour)); err != nil {
+			if err := t.Revoke(t.Context(), gateway.Revocation{Key: shared, At: t.in(0), Until: t.in(time.Hour)}); err != nil {
 				t.Errorf("revoking a shared key: %v", err)
 			}
 			if at, err := t.RevokedAt(shared); err != nil || at.IsZero() {
@@ -48,40 +48,9 @@ func testClosed(t *trial) {
 		}
 	})
 	t.wantRefusal("using a key of a closed store", t.Use(t.Context(), "new key", t.in(time.Hour)))
-	t.wantRefusal("revoking in a closed store", t.Revoke(t.Context(), "key", t.in(0), t.in(time.Hour)))
+	t.wantRefusal("revoking in a closed store", t.Revoke(t.Context(), gateway.Revocation{Key: "key", At: t.in(0), Until: t.in(time.Hour)}))
 	_, err := t.RevokedAt("key")
 	t.wantRefusal("asking a closed store", err)
-}
-
-// testFull: somebody fills the store, in the hope that it drops what they used.
-func testFull(t *trial) {
-	const capacity = 20
-	t.open(capacity)
-	for i := range capacity {
-		t.wantSpent(fmt.Sprint("key-", i), t.in(time.Duration(i+1)*time.Minute))
-	}
-	for i := range capacity {
-		t.wantRefusal("using a key too many", t.Use(t.Context(), fmt.Sprint("more-", i), t.in(time.Hour)))
-		t.wantUsed(fmt.Sprint("key-", i))
-	}
-	t.advance(time.Minute)
-	t.wantSpent("new", t.in(time.Hour)) // in the place of the first
-	t.wantRefusal("using a key too many", t.Use(t.Context(), "more-0", t.in(time.Hour)))
-	for i := 1; i < capacity; i++ {
-		t.wantUsed(fmt.Sprint("key-", i))
-	}
-}
-
-func testLeave(t *trial) {
-	const capacity = 20
-	t.open(capacity)
-	for round := range 5 {
-		for i := range capacity {
-			t.wantSpent(fmt.Sprintf("key-%d-%d", round, i), t.in(time.Minute))
-		}
-		t.wantRefusal("using a key too many", t.Use(t.Context(), "more", t.in(time.Minute)))
-		t.advance(time.Minute + time.Second)
-	}
 }
 
 func testUsedSurvives(t *trial) {

@@ -54,7 +54,7 @@ func testProbeFull(t *trial) {
 		}
 		t.wantSpent(fmt.Sprint("key-", i), t.in(time.Minute))
 	}
-	t.wantRefusal("probing a full store", p.Probe(t.Context()))
+	t.wantFull("probing a full store", p.Probe(t.Context()))
 	t.advance(time.Minute)
 	if err := p.Probe(t.Context()); err != nil {
 		t.Errorf("probing a store whose entries have expired: got %v, want nil", err)

@@ -3,6 +3,8 @@ package storetest
 import (
 	"fmt"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
 )
 
 func testRevocationSeen(t *trial) {
@@ -11,7 +13,7 @@ func testRevocationSeen(t *trial) {
 	race(racers, func(racer int) {
 		key := fmt.Sprint("session-", racer)
 		at := t.in(time.Duration(racer) * time.Nanosecond)
-		if err := t.Revoke(t.Context(), key, at, t.in(time.Hour)); err != nil {
+		if err := t.Revoke(t.Context(), gateway.Revocation{Key: key, At: at, Until: t.in(time.Hour)}); err != nil {
 			t.Errorf("revoking %q: %v", key, err)
 		}
 		if got, err := t.RevokedAt(key); err != nil || !got.Equal(at) {
@@ -40,7 +42,7 @@ func testConcurrentRevocations(t *trial) {
 	at := func(racer int) time.Time { return t.in(-time.Duration(racer) * time.Second) }
 	race(racers, func(racer int) {
 		// The latest at comes with the earliest until, and the other way round.
-		if err := t.Revoke(t.Context(), "session", at(racer), t.in(time.Duration(racer+1)*time.Minute)); err != nil {
+		if err := t.Revoke(t.Context(), gateway.Revocation{Key: "session", At: at(racer), Until: t.in(time.Duration(racer+1) * time.Minute)}); err != nil {
 			t.Errorf("revoking: %v", err)
 		}
 	})
@@ -70,7 +72,7 @@ func testRevocationUntil(t *trial) {
 // testRevocationWithoutTime: RevokedAt could not tell it from no revocation.
 func testRevocationWithoutTime(t *trial) {
 	t.open(0)
-	t.wantRefusal("revoking at the zero time", t.Revoke(t.Context(), "session", time.Time{}, t.in(time.Hour)))
+	t.wantRefusal("revoking at the zero time", t.Revoke(t.Context(), gateway.Revocation{Key: "session", At: time.Time{}, Until: t.in(time.Hour)}))
 	t.wantRevoked("session", time.Time{})
 	t.revoke("session", t.in(0), t.in(time.Hour))
 }

@@ -36,7 +36,8 @@ type Subject struct {
 	// place, holds what it held.
 	Survives bool
 
-	// Bounded says that the store takes Options.Capacity used-up keys at a time.
+	// Bounded says that the store takes Options.Capacity used-up keys at a time, apart
+	// from these as many revocations, and a tenth on top of an operator's.
 	Bounded bool
 
 	// Advance, if not nil, is told when the clock of the test moves: for a store
@@ -50,8 +51,9 @@ type Options struct {
 	// there, or under a name that is derived from it.
 	Place string
 
-	// Capacity is how many used-up keys there has to be room for, and no more if
-	// the store is bounded. 0: as many as the store likes, and at least 10,000.
+	// Capacity is how many used-up keys there has to be room for, and how many
+	// revocations, and no more if the store is bounded. 0: as many as the store likes,
+	// and at least 10,000.
 	Capacity int
 
 	// Now is the clock of the test. It stands still until the test moves it.
@@ -85,6 +87,7 @@ func Run(t *testing.T, s Subject) {
 	if s.Bounded {
 		run("a full store refuses and recovers", testFull)
 		run("expired entries leave", testLeave)
+		run("an operator has room of their own", testOperatorsRoom)
 		run("a probe of a full store tells", testProbeFull)
 	}
 	if s.Survives {
@@ -189,7 +192,7 @@ func (t *trial) wantRefusal(what string, err error) {
 
 func (t *trial) revoke(key string, at, until time.Time) {
 	t.Helper()
-	if err := t.Revoke(t.Context(), key, at, until); err != nil {
+	if err := t.Revoke(t.Context(), gateway.Revocation{Key: key, At: at, Until: until}); err != nil {
 		t.Fatalf("revoking %.40q: %v", key, err)
 	}
 }

@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"runtime"
@@ -21,7 +22,7 @@ const faultVariable = "STORETEST_FAULT"
 type broken struct {
 	*store.Memory
 	use       func(ctx context.Context, key string, until time.Time) error
-	revoke    func(ctx context.Context, key string, at, until time.Time) error
+	revoke    func(ctx context.Context, r gateway.Revocation) error
 	revokedAt func(key string) (time.Time, error)
 	probe     func(ctx context.Context) error
 	close     func() error
@@ -31,8 +32,8 @@ func (b *broken) Use(ctx context.Context, key string, until time.Time) error {
 	return b.use(ctx, key, until)
 }
 
-func (b *broken) Revoke(ctx context.Context, key string, at, until time.Time) error {
-	return b.revoke(ctx, key, at, until)
+func (b *broken) Revoke(ctx context.Context, r gateway.Revocation) error {
+	return b.revoke(ctx, r)
 }
 
 func (b *broken) RevokedAt(key string) (time.Time, error) { return b.revokedAt(key) }
@@ -80,7 +81,7 @@ var faults = map[string]fault{
 		[]string{"used_and_revoked_keys_are_apart"},
 		func(b *broken, m *store.Memory, o storetest.Options) {
 			b.use = func(ctx context.Context, key string, until time.Time) error {
-				_ = m.Revoke(ctx, key, o.Now(), until)
+				_ = m.Revoke(ctx, gateway.Revocation{Key: key, At: o.Now(), Until: until})
 				return m.Use(ctx, key, until)
 			}
 		},
@@ -126,7 +127,7 @@ var faults = map[string]fault{
 		func(b *broken, m *store.Memory, o storetest.Options) {
 			b.use = func(ctx context.Context, key string, until time.Time) error {
 				err := m.Use(ctx, key, until)
-				if err != nil && strings.Contains(err.Error(), store.ErrFull.Error()) {
+				if errors.Is(err, gateway.ErrFull) {
 					m = store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now})
 					return m.Use(ctx, key, until)
 				}
@@ -149,7 +150,7 @@ var faults = map[string]fault{
 		[]string{"the_latest_revocation", "the_latest_of_concurrent"},
 		func(b *broken, _ *store.Memory, _ storetest.Options) {
 			var all sync.Map
-			b.revoke = func(_ context.Context, key string, at, _ time.Time) error { all.Store(key, at); return nil }
+			b.revoke = func(_ context.Context, r gateway.Revocation) error { all.Store(r.Key, r.At); return nil }
 			b.revokedAt = func(key string) (time.Time, error) {
 				at, _ := all.Load(key)
 				t, _ := at.(time.Time)
@@ -160,24 +161,26 @@ var faults = map[string]fault{
 	"keeps revocations for ever": {
 		[]string{"a_revocation_is_remembered_until"},
 		func(b *broken, m *store.Memory, _ storetest.Options) {
-			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
-				return m.Revoke(ctx, key, at, until.AddDate(100, 0, 0))
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				r.Until = r.Until.AddDate(100, 0, 0)
+				return m.Revoke(ctx, r)
 			}
 		},
 	},
 	"forgets revocations early": {
 		[]string{"a_revocation_is_remembered_until", "the_latest_revocation"},
 		func(b *broken, m *store.Memory, _ storetest.Options) {
-			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
-				return m.Revoke(ctx, key, at, until.Add(-time.Nanosecond))
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				r.Until = r.Until.Add(-time.Nanosecond)
+				return m.Revoke(ctx, r)
 			}
 		},
 	},
 	"revokes later": {
 		[]string{"a_revocation_is_seen_at_once", "everything_at_once"},
 		func(b *broken, m *store.Memory, _ storetest.Options) {
-			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
-				time.AfterFunc(time.Second, func() { _ = m.Revoke(ctx, key, at, until) })
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				time.AfterFunc(time.Second, func() { _ = m.Revoke(ctx, r) })
 				return nil
 			}
 		},
@@ -185,12 +188,66 @@ var faults = map[string]fault{
 	"revokes at no time": {
 		[]string{"a_revocation_without_a_time"},
 		func(b *broken, m *store.Memory, o storetest.Options) {
-			b.revoke = func(ctx context.Context, key string, at, until time.Time) error {
-				if at.IsZero() {
-					at = o.Now()
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				if r.At.IsZero() {
+					r.At = o.Now()
 				}
-				return m.Revoke(ctx, key, at, until)
+				return m.Revoke(ctx, r)
 			}
+		},
+	},
+	"keeps no room for an operator": {
+		[]string{"an_operator_has_room"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				r.ByOperator = false
+				return m.Revoke(ctx, r)
+			}
+		},
+	},
+	"takes everybody for an operator": {
+		[]string{"an_operator_has_room"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				r.ByOperator = true
+				return m.Revoke(ctx, r)
+			}
+		},
+	},
+	"has room for operators without end": {
+		[]string{"an_operator_has_room"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				if err := m.Revoke(ctx, r); !r.ByOperator || !errors.Is(err, gateway.ErrFull) {
+					return err
+				}
+				return nil
+			}
+		},
+	},
+	"prolongs nothing when full": {
+		[]string{"an_operator_has_room"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
+				if err := m.Probe(ctx); errors.Is(err, gateway.ErrFull) && !r.ByOperator {
+					return err
+				}
+				return m.Revoke(ctx, r)
+			}
+		},
+	},
+	"does not say that it is full": {
+		[]string{"a_full_store", "expired_entries_leave", "an_operator_has_room", "a_probe_of_a_full_store"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			mute := func(err error) error {
+				if errors.Is(err, gateway.ErrFull) {
+					return errors.New("something went wrong")
+				}
+				return err
+			}
+			b.use = func(ctx context.Context, key string, until time.Time) error { return mute(m.Use(ctx, key, until)) }
+			b.revoke = func(ctx context.Context, r gateway.Revocation) error { return mute(m.Revoke(ctx, r)) }
+			b.probe = func(ctx context.Context) error { return mute(m.Probe(ctx)) }
 		},
 	},
 	"is always well": {

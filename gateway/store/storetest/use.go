@@ -75,7 +75,7 @@ func testKeyLength(t *trial) {
 	for _, k := range []string{"", strings.Repeat("k", 513), strings.Repeat("k", 1<<20)} {
 		what := fmt.Sprintf("a key of %d bytes", len(k))
 		t.wantRefusal("using "+what, t.Use(t.Context(), k, until))
-		t.wantRefusal("revoking "+what, t.Revoke(t.Context(), k, t.in(0), until))
+		t.wantRefusal("revoking "+what, t.Revoke(t.Context(), gateway.Revocation{Key: k, At: t.in(0), Until: until}))
 		_, err := t.RevokedAt(k)
 		t.wantRefusal("asking for "+what, err)
 	}
@@ -163,7 +163,7 @@ func testContextDone(t *trial) {
 	if err := t.Use(ctx, "key", t.in(time.Hour)); !errors.Is(err, context.Canceled) {
 		t.Errorf("using a key with a context that is done: got %v, want %v", err, context.Canceled)
 	}
-	if err := t.Revoke(ctx, "key", t.in(0), t.in(time.Hour)); !errors.Is(err, context.Canceled) {
+	if err := t.Revoke(ctx, gateway.Revocation{Key: "key", At: t.in(0), Until: t.in(time.Hour)}); !errors.Is(err, context.Canceled) {
 		t.Errorf("revoking a key with a context that is done: got %v, want %v", err, context.Canceled)
 	}
 	t.wantSpent("other key", t.in(time.Hour))

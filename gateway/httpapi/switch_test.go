@@ -1,0 +1,71 @@
+package httpapi_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
+)
+
+func TestSwitchedOff(t *testing.T) {
+	s := newSite(t, httpapi.Options{}, func(c *gateway.Config) { c.Disabled = true })
+	on := newSite(t, httpapi.Options{})
+	for _, c := range []call{
+		{path: "/externalAuth/signin", body: `{"jwt":"` + s.external("alice") + `"}`},
+		{path: "/externalAuth/verify", body: `{"jwt":"x"}`, bearer: on.signIn("alice")},
+		{path: "/refresh", bearer: on.signIn("alice")},
+	} {
+		s.do(c).want(t, http.StatusForbidden, gateway.CodeExternalAuthDisabled, "")
+	}
+}
+
+// The switch is for incidents, which is when people log out. The config's and the operator's are alike.
+func TestLoggingOutWhileSwitchedOff(t *testing.T) {
+	o := httpapi.Options{SessionCookie: "byoa", CookieAllowed: allowAll}
+	var cfg gateway.Config
+	on := newSite(t, o, func(c *gateway.Config) { cfg = *c })
+	off := newSite(t, o, func(c *gateway.Config) {
+		*c = cfg
+		c.Disabled = true
+	})
+	for name, with := range map[string]func(token string) call{
+		"in the header": func(token string) call { return call{bearer: token} },
+		"in the cookie": func(token string) call { return call{cookies: []*http.Cookie{{Name: "byoa", Value: token}}} },
+	} {
+		for who, s := range map[string]*site{"operator": on, "config": off} {
+			t.Run(who+", "+name, func(t *testing.T) {
+				user := who + name
+				session, jwt := on.signedIn(user), on.external(user+"'s other JWT")
+				if s == on {
+					on.turn(on.env.Disable)
+				}
+				for _, token := range []string{session, jwt} {
+					c := with(token)
+					c.path = "/refresh"
+					s.do(c).want(t, http.StatusForbidden, gateway.CodeExternalAuthDisabled, "")
+					c.path = "/revoke"
+					s.do(c).want(t, http.StatusNoContent, "", "")
+					s.do(c).want(t, http.StatusUnauthorized, gateway.CodeSessionRevoked, "")
+				}
+				if s == on {
+					on.turn(on.env.Enable)
+				}
+				for _, token := range []string{session, jwt} {
+					c := with(token)
+					c.path = "/stepUp/check"
+					on.do(c).want(t, http.StatusUnauthorized, gateway.CodeSessionRevoked, "")
+				}
+			})
+		}
+	}
+	on.do(call{path: "/refresh", bearer: on.signedIn("bob")}).want(t, http.StatusOK, "", "")
+}
+
+func (s *site) turn(to func(context.Context) error) {
+	s.t.Helper()
+	if err := to(context.Background()); err != nil {
+		s.t.Fatal(err)
+	}
+}
