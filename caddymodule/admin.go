@@ -95,7 +95,8 @@ func (c adminCall) ServeHTTP(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return adminError(http.StatusMethodNotAllowed, fmt.Errorf("this endpoint takes %s alone", strings.Join(allowed, " and ")))
 	}
-	app := running.app()
+	app, leave := running.enter()
+	defer leave()
 	if app == nil {
 		return adminError(http.StatusServiceUnavailable, errors.New("no config with the app byoa is running"))
 	}

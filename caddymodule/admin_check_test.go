@@ -82,7 +82,7 @@ func TestAdminCheckRefusesBadQuestions(t *testing.T) {
 		"plain text":     {good, http.Header{"Content-Type": {"text/plain"}}, "must be application/json"},
 		"a form":         {"encodedJwt=" + token, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, "must be application/json"},
 		"65537 bytes":    {good + strings.Repeat(" ", 64<<10+1-len(good)), nil, "larger than 65536 bytes"},
-		"a megabyte":     {`{"encodedJwt":"` + strings.Repeat("a", 1<<20) + `"}`, nil, "larger than 65536 bytes"},
+		"128 KiB":        {`{"encodedJwt":"` + strings.Repeat("a", 128<<10) + `"}`, nil, "larger than 65536 bytes"},
 		"a broken UTF-8": {"\xff{}", nil, "must be a JSON object"},
 	} {
 		r.body, r.header = c.body, c.header

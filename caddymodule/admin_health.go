@@ -135,7 +135,12 @@ func probe(ctx context.Context, l *live) error {
 	if !ok {
 		return nil // it cannot tell; requests will
 	}
-	answer := probes.DoChan(fmt.Sprintf("%p", l), func() (any, error) {
+	answer := probes.DoChan(fmt.Sprintf("%p", l), func() (_ any, err error) {
+		defer func() { // nobody else would: this is no request's goroutine
+			if p := recover(); p != nil {
+				err = fmt.Errorf("probing the store panicked with a %T", p)
+			}
+		}()
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), probeTimeout)
 		defer cancel()
 		return nil, p.Probe(bounded)

@@ -61,7 +61,9 @@ func adminRotate(w http.ResponseWriter, r *http.Request, l *live, env *gateway.E
 	if !ok {
 		return adminError(http.StatusConflict, errors.New("the exchanger of this environment has no signing keys of its own"))
 	}
-	if err := ring.Rotate(r.Context()); err != nil {
+	err := ring.Rotate(r.Context())
+	l.observer.audit.tell(r.Context(), visitOf(r.Context()), gateway.Event{Kind: kindRotate, Err: err})
+	if err != nil {
 		return adminError(http.StatusServiceUnavailable, fmt.Errorf("rotating the signing keys of environment %s: %w", l.name, err))
 	}
 	return writeAdmin(w, http.StatusOK, viewOfKeys(ring.Status()))

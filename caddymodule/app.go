@@ -47,7 +47,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("byoa: %w", err)
 	}
 	var err error
-	if a.emitter, err = newEmitter(ctx); err != nil {
+	if a.emitter, err = newEmitter(ctx); err == nil {
+		err = a.emitter.whenStarted(a.enterIntoForce)
+	}
+	if err != nil {
 		return fmt.Errorf("byoa: %w", err)
 	}
 	for _, name := range a.names() {
@@ -88,23 +91,33 @@ func (a *App) Start() error {
 		}
 	}
 	a.warnOfLogs()
-	running.push(a)
 	return nil
+}
+
+// enterIntoForce is called when every app of the config has started. Before, the config
+// may still be refused: what an operator has done to it would be lost with it.
+func (a *App) enterIntoForce() {
+	running.push(a)
+	a.lease.serve()
+	a.emitter.start()
 }
 
 // Stop leaves everything open, and Cleanup follows.
 func (a *App) Stop() error {
 	running.remove(a)
+	a.emitter.stop()
 	return nil
 }
 
 // Cleanup lets go of what was opened, once no request is under way with it any more. Caddy
-// calls it also for a config that was refused half-way.
+// calls it also for a config that was refused half-way, and without Stop for one that was
+// refused after all of its apps had started.
 func (a *App) Cleanup() error {
+	running.remove(a)
 	if a.lease == nil {
 		return nil
 	}
-	return a.lease.release()
+	return a.lease.leaveBehind(running.app() != nil && !caddy.Exiting())
 }
 
 // environment finds the one that a handler means: the named one, else the only one, else `default`.
@@ -114,6 +127,16 @@ func (a *App) environment(name string) (*live, error) {
 		return nil, err
 	}
 	return a.live[name], nil
+}
+
+// environmentWith finds the one that has this id, or nil.
+func (a *App) environmentWith(id string) *live {
+	for _, l := range a.live {
+		if l.config.ID == id {
+			return l
+		}
+	}
+	return nil
 }
 
 func (a *App) names() []string { return slices.Sorted(maps.Keys(a.Environments)) }

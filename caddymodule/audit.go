@@ -29,8 +29,11 @@ func strayAudit() *audit {
 	return &audit{logger: moduleLog().Named("audit")}
 }
 
-// kindRefusal is the decision that no event of the gateway is about: one made at the edge.
-const kindRefusal gateway.EventKind = "refusal"
+// Decisions that no event of the gateway is about.
+const (
+	kindRefusal gateway.EventKind = "refusal" // made at the edge
+	kindRotate  gateway.EventKind = "rotate"  // an operator had the next signing key made
+)
 
 // event tells of a decision of the gateway.
 func (a *audit) event(ctx context.Context, e gateway.Event) {
@@ -89,6 +92,8 @@ func (d decision) message() string {
 	switch {
 	case d.ReportOnly:
 		return "would have refused, but for report_only"
+	case d.Result == resultCancelled:
+		return "given up by the client"
 	case d.Result != resultOK:
 		return "refused"
 	}

@@ -381,3 +381,40 @@ func TestAuditLogOfAClientThatWentAway(t *testing.T) {
 		t.Errorf("got %v\nwant one line %v", got, want)
 	}
 }
+
+// A client that gives up during a step-up is not refused, and no sign that the issuer is in trouble.
+func TestAuditLogOfAStepUpThatWasGivenUp(t *testing.T) {
+	a := newAudited(t, "json")
+	keys := newSlowKeys(t, a.issuer)
+	a.load(a.withLines("jwks_url "+keys.url, "store memory"), plainSite)
+	session := a.signIn("alice")
+	a.issuer.Rotate() // so that the key of the assertion is waited for
+	r := request{method: "POST", path: "/wallets/1/export", bearer: session, assertion: a.assertion("alice", "wallet:export")}
+	before := len(a.lines())
+	a.giveUp(r, keys.asked)
+	pollUntil(t, "the step-up was told of", func() bool { return len(a.lines()) == before+2 })
+	close(keys.answer)
+	for _, line := range a.lines()[before:] {
+		if line["msg"] != "given up by the client" || line["code"] != "cancelled" {
+			t.Errorf("got %v, want that the client gave up", line)
+		}
+	}
+}
+
+// Clients that get "?" or "&" wrong write their token into the path.
+func TestAuditLogLeavesTokensOutOfPaths(t *testing.T) {
+	a := newAudited(t, "json")
+	a.load(plainEnvironment, plainSite)
+	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+	for path, want := range map[string]string{
+		"/ws/" + token + "/x":            "/ws/…/x",
+		"/ws%3Faccess_token=" + token:    "/ws%3Faccess_token=…",
+		"/ws/eyJhbGciOiJub25lIn0%2EeyJ9": "/ws/…",
+		"/eyJ-is-no-token":               "/eyJ-is-no-token",
+	} {
+		got := a.told(func() { a.do(request{path: path}) })
+		if len(got) != 1 || got[0]["path"] != want {
+			t.Errorf("%s: got %v, want one line with path %s", path, got, want)
+		}
+	}
+}

@@ -82,23 +82,38 @@ func newEmitter(ctx caddy.Context) (*emitter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("getting events app: %w", err)
 	}
-	e := &emitter{ctx: ctx, app: app.(*caddyevents.App), warn: ctx.Logger()}
-	if err := e.app.On("started", starter{e}); err != nil {
-		return nil, fmt.Errorf("subscribing to the start of the config: %w", err)
-	}
-	return e, nil
+	return &emitter{ctx: ctx, app: app.(*caddyevents.App), warn: ctx.Logger()}, nil
 }
 
-// starter opens an emitter when every app of its config has started.
-type starter struct{ emitter *emitter }
+// whenStarted has f called when every app of the config has started.
+func (e *emitter) whenStarted(f func()) error {
+	if err := e.app.On("started", starter(f)); err != nil {
+		return fmt.Errorf("subscribing to the start of the config: %w", err)
+	}
+	return nil
+}
+
+type starter func()
 
 // Handle implements [caddyevents.Handler].
-func (s starter) Handle(context.Context, caddy.Event) error {
-	s.emitter.mu.Lock()
-	defer s.emitter.mu.Unlock()
-	s.emitter.open = true
-	s.emitter.work()
+func (f starter) Handle(context.Context, caddy.Event) error {
+	f()
 	return nil
+}
+
+// start begins to deliver.
+func (e *emitter) start() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open = true
+	e.work()
+}
+
+// stop drops what waits: Caddy would log each as an error of its own.
+func (e *emitter) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open, e.waiting = false, nil
 }
 
 func (e *emitter) emit(name string, data map[string]any) {
@@ -159,4 +174,4 @@ func (e *emitter) deliver(next event) {
 }
 
 // Interface guard
-var _ caddyevents.Handler = starter{}
+var _ caddyevents.Handler = starter(nil)

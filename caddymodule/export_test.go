@@ -20,3 +20,10 @@ func EnvironmentsInForce() []string {
 	}
 	return nil
 }
+
+// Lingering is how many configs were cleaned up a moment ago.
+func Lingering() int {
+	lingerers.mu.Lock()
+	defer lingerers.mu.Unlock()
+	return len(lingerers.leases)
+}

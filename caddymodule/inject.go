@@ -135,10 +135,27 @@ func expiryOf(s *gateway.Session) time.Time {
 	return s.External.Expiry
 }
 
-// standing says, for as long as a stream is open, whether its session was not revoked.
+// standing says, for as long as a stream is open, whether its session still counts: where
+// it began, and in the config in force, which may have another store or be switched off.
 func (g *Gate) standing(s *gateway.Session) func() bool {
 	return func() bool {
-		env, err := g.live.gateway()
-		return err == nil && env.Standing(s) == nil
+		return stands(g.live, s) && standsInForce(g.live, s)
 	}
+}
+
+func stands(l *live, s *gateway.Session) bool {
+	env, err := l.gateway()
+	return err == nil && env.Standing(s) == nil
+}
+
+// standsInForce asks the environment that has this one's id now. While no config is in
+// force, as when Caddy ends, there is nobody to ask.
+func standsInForce(began *live, s *gateway.Session) bool {
+	app, leave := running.enter()
+	defer leave()
+	if app == nil || app.lease == began.lease {
+		return true
+	}
+	now := app.environmentWith(began.config.ID)
+	return now != nil && stands(now, s)
 }

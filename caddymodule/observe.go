@@ -53,15 +53,21 @@ func isReplay(e gateway.Event) bool {
 		e.Kind == gateway.EventStepUp && e.Code == gateway.CodeElevatedUsed
 }
 
-// resultOK is what a result is called that was not refused.
-const resultOK = "ok"
+// Results that are no refusal: it went well, or nobody waited for how it would go.
+const (
+	resultOK        = "ok"
+	resultCancelled = "cancelled"
+)
 
 // resultOf names an outcome: ok, or the code of the refusal. What is nobody's verdict
-// has the code that a client is answered with.
+// has the code that a client is answered with. A client that goes away while it waits
+// for a key or the store is no sign of trouble with these.
 func resultOf(err error) string {
 	switch code := gateway.CodeOf(err); {
 	case err == nil:
 		return resultOK
+	case errors.Is(err, context.Canceled):
+		return resultCancelled
 	case code != "":
 		return string(code)
 	case errors.Is(err, gateway.ErrDisabledByConfig):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -29,7 +30,78 @@ type lease struct {
 
 	mu       sync.Mutex // guards what follows
 	requests int        // that are under way
+	served   bool       // the config has been in force
 	released bool       // the config has gone
+}
+
+// lingerFor is longer than net/http waits for the first request on a connection that a
+// browser has opened in advance (5s), and for those on an HTTP/2 connection that it has
+// asked to go away.
+const lingerFor = 6 * time.Second
+
+// serve says that the config is in force.
+func (l *lease) serve() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.served = true
+}
+
+// leaveBehind releases a config that was cleaned up. Caddy does that while the config's
+// servers still shut down: on connections that are open already requests may come in for
+// a while. So one that has served lingers beside its successor. Where there is none,
+// nothing lingers, from earlier configs neither.
+func (l *lease) leaveBehind(successor bool) error {
+	l.mu.Lock()
+	served := l.served
+	l.mu.Unlock()
+	if !successor {
+		return errors.Join(l.release(), lingerers.releaseAll())
+	}
+	if !served {
+		return l.release()
+	}
+	lingerers.add(l)
+	return nil
+}
+
+// lingerers are the leases of configs that were cleaned up a moment ago.
+var lingerers lingering
+
+type lingering struct {
+	mu     sync.Mutex // guards leases
+	leases map[*lease]*time.Timer
+}
+
+func (g *lingering) add(l *lease) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.leases == nil {
+		g.leases = make(map[*lease]*time.Timer)
+	}
+	g.leases[l] = time.AfterFunc(lingerFor, func() {
+		reportClosing(l.release())
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.leases, l)
+	})
+}
+
+func (g *lingering) releaseAll() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var failures []error
+	for l, timer := range g.leases {
+		timer.Stop()
+		failures = append(failures, l.release())
+	}
+	g.leases = nil
+	return errors.Join(failures...)
+}
+
+func reportClosing(err error) {
+	if err != nil {
+		moduleLog().Error("closing what an earlier config had open failed", zap.Error(err))
+	}
 }
 
 // enter puts the end of the lease off until leave is called.
@@ -44,11 +116,8 @@ func (l *lease) leave() {
 	l.mu.Lock()
 	l.requests--
 	l.mu.Unlock()
-	if !l.ended() {
-		return
-	}
-	if err := l.end(); err != nil {
-		moduleLog().Error("closing what an earlier config had open failed", zap.Error(err))
+	if l.ended() {
+		reportClosing(l.end())
 	}
 }
 

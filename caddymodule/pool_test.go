@@ -117,3 +117,28 @@ func TestPoolTakesFromALateRequestWhatItOpens(t *testing.T) {
 		t.Errorf("opened %d and closed %d times, want once each", x.opened, x.closed)
 	}
 }
+
+// While the servers of an earlier config shut down, requests still come to it.
+func TestLeaseOfAConfigThatHasServedLingers(t *testing.T) {
+	served, refused := new(lease), new(lease)
+	served.serve()
+	for _, l := range []*lease{served, refused} {
+		if err := l.leaveBehind(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	served.enter()
+	served.leave()
+	if served.ended() {
+		t.Error("a late request found everything closed, or closed it for the next one")
+	}
+	if !refused.ended() {
+		t.Error("a config that never served holds on to what it opened")
+	}
+	if err := new(lease).leaveBehind(false); err != nil {
+		t.Fatal(err)
+	}
+	if !served.ended() {
+		t.Error("an earlier config lingers though the last one is gone")
+	}
+}

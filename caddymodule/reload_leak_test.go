@@ -119,6 +119,7 @@ func TestReloadsLeaveNothingBehind(t *testing.T) {
 		}
 	}
 	round()
+	pollUntil(t, "nothing lingers of earlier configs", func() bool { return caddymodule.Lingering() == 0 })
 	before := takeHoldings(t)
 	if len(before.pool) == 0 || len(ownGoroutines()) == 0 || len(g.ownFiles()) == 0 {
 		t.Fatal("a gateway that runs seems to hold nothing: nothing would be seen to be left")

@@ -18,6 +18,7 @@ type refusal struct {
 	store       string // of the second environment
 	address     string // of the second site
 	environment string // that the second site names
+	edit        func(config map[string]any)
 	want        string // part of the error; empty: there is none
 }
 
@@ -32,10 +33,17 @@ func TestRefusedConfigLeavesTheRunningOneAlone(t *testing.T) {
 		{name: "an environment that does not exist", environment: "third", want: `unknown environment "third"`},
 		{name: "a store that cannot be opened", store: "/dev/null/store.db", want: "/dev/null/store.db"},
 		{name: "an app that cannot start", address: taken.Addr().String(), want: "address already in use"},
+		{name: "a remote admin endpoint that has no identity", edit: remoteAdmin, want: "remote admin"},
 		{name: "nothing wrong with it"},
 	} {
 		t.Run(c.name, c.run)
 	}
+}
+
+// remoteAdmin is refused when all apps have started: Caddy sees to the rest of a config
+// last, and does not stop the apps again where it fails.
+func remoteAdmin(config map[string]any) {
+	config["admin"].(map[string]any)["remote"] = map[string]any{"listen": "127.0.0.1:0"}
 }
 
 func (c refusal) run(t *testing.T) {
@@ -93,7 +101,8 @@ func (g *running) secondEnvironment(store string) string {
 func (g *running) loadElsewhere(environments string, c refusal) error {
 	g.t.Helper()
 	address, sites := g.address, g.sites
-	defer func() { g.address, g.sites = address, sites }()
+	defer func() { g.address, g.sites, g.edit = address, sites, nil }()
+	g.edit = c.edit
 	if c.address == "" {
 		c.address = freeAddress(g.t)
 	}

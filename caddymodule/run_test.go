@@ -35,11 +35,14 @@ type running struct {
 	t        *testing.T
 	issuer   *verifiertest.Issuer
 	upstream *upstream
-	address  string // host:port of the site
-	site     string // its address in the Caddyfile; empty: plain HTTP at address
-	options  string // further global options
-	sites    string // further sites
-	admin    string // host:port of the admin API; empty: off
+	address  string                      // host:port of the site
+	site     string                      // its address in the Caddyfile; empty: plain HTTP at address
+	options  string                      // further global options
+	sites    string                      // further sites
+	admin    string                      // host:port of the admin API; empty: off
+	loaded   bool                        // a config
+	reloaded bool                        // more than one
+	edit     func(config map[string]any) // what no Caddyfile says; may be nil
 	logFile  string
 	secrets  []string // tokens that this test handed out or was given
 }
@@ -78,6 +81,8 @@ func (g *running) load(environment, site string) {
 	if err := g.tryLoad(environment, site); err != nil {
 		g.t.Fatal(err)
 	}
+	g.reloaded = g.loaded
+	g.loaded = true
 	g.waitUntilItListens()
 }
 
@@ -90,7 +95,6 @@ func (g *running) tryLoad(environment, site string) error {
 	text := `{
 	persist_config off
 	admin ` + cmp.Or(g.admin, "off") + `
-	persist_config off
 	` + certificates + `
 	` + g.options + `
 	storage file_system ` + filepath.Join(g.storage(), "storage") + `
@@ -127,7 +131,25 @@ func (g *running) tryLoad(environment, site string) error {
 			g.t.Logf("adapting: %s", w)
 		}
 	}
+	if g.edit != nil {
+		config = g.edited(config)
+	}
 	return caddy.Load(config, true)
+}
+
+// edited is an adapted config as edit changes it.
+func (g *running) edited(config []byte) []byte {
+	g.t.Helper()
+	var tree map[string]any
+	if err := json.Unmarshal(config, &tree); err != nil {
+		g.t.Fatal(err)
+	}
+	g.edit(tree)
+	edited, err := json.Marshal(tree)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return edited
 }
 
 // storage is where this test's gateway keeps its things, across reloads.
@@ -215,6 +237,12 @@ func (g *running) do(r request) response {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	res, err := client.Do(req)
+	if g.reloaded && closedBeforeTheAnswer(err) {
+		// An earlier config's listener that closes resets the connections that wait to be
+		// accepted. Nobody has read their requests, and a client asks again.
+		again, _ := g.newRequest(r)
+		res, err = client.Do(again)
+	}
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -40,8 +40,27 @@ func (f *inForce) remove(a *App) {
 func (f *inForce) app() *App {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.top()
+}
+
+// top needs mu.
+func (f *inForce) top() *App {
 	if len(f.apps) == 0 {
 		return nil
 	}
 	return f.apps[len(f.apps)-1]
+}
+
+// enter is the one in force, or nil, with a part in its lease as a request has: whatever
+// it has open stays open until leave is called, even if it is not in force any more. An
+// app is taken away before its lease is released.
+func (f *inForce) enter() (a *App, leave func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a = f.top()
+	if a == nil {
+		return nil, func() {}
+	}
+	a.lease.enter()
+	return a, a.lease.leave
 }

@@ -175,6 +175,20 @@ func TestOpenStreamsEndWithWhatAnOperatorEnds(t *testing.T) {
 	g.turn("enable", isOn)
 }
 
+// A stream that began under an earlier config is under the one in force like any request.
+func TestOpenStreamsEndWithWhatTheNextConfigSays(t *testing.T) {
+	g := startAdmin(t, plainEnvironment, plainSite)
+	b := g.broadcast()
+	session := g.signIn("alice")
+	alice := g.stream("/open/stream", session)
+	b.wantOpen(t, alice, "before the reload")
+	g.options = "grace_period 1h\n" // or Caddy would end it
+	g.load(plainEnvironment, plainSite+"\n\theader X-Config two")
+	b.wantOpen(t, alice, "after a reload")
+	g.load(g.withLines("enabled off", "jwks_url "+g.issuer.JWKSURL(), "store memory"), plainSite)
+	wantClosed(t, "the config in force", alice)
+}
+
 // A session that can be carried on for ever is one that nobody who was let go ever loses.
 func TestRefreshEndsWithTheSessionsLongestLifeAndTheLogin(t *testing.T) {
 	for _, c := range []struct {

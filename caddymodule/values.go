@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/dustin/go-humanize"
@@ -77,6 +78,8 @@ func checkText(v string) error {
 		return errors.New("must not begin or end with a space")
 	case strings.ContainsFunc(v, isControl):
 		return errors.New("must not hold control characters")
+	case !utf8.ValidString(v): // no claim is, and no label of a metric
+		return errors.New("must be UTF-8")
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
+	"strings"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -26,9 +28,13 @@ type visit struct {
 
 type visitKey struct{}
 
-// watch begins the visit of r. It changes r in place: the error routes are given the
-// server's own request, of which a copy would not be one.
+// watch begins the visit of r, unless it has begun: an error route may have a gate as well.
+// It changes r in place: the error routes are given the server's own request, of which a
+// copy would not be one.
 func watch(r *http.Request, a *audit) {
+	if v := visitOf(r.Context()); v != nil && v.audit == a {
+		return
+	}
 	*r = *r.WithContext(context.WithValue(r.Context(), visitKey{}, newVisit(r, a)))
 }
 
@@ -38,7 +44,20 @@ func newVisit(r *http.Request, a *audit) *visit {
 	if asked, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && asked.URL != nil {
 		v.method, v.path = asked.Method, asked.URL.EscapedPath() // before it was rewritten
 	}
+	v.method, v.path = withoutTokens(v.method), withoutTokens(v.path)
 	return v
+}
+
+// compactJWS is what a token looks like: its header is a JSON object in base64url.
+var compactJWS = regexp.MustCompile(`eyJ[A-Za-z0-9_-]*(\.|%2[Ee])[A-Za-z0-9_-]*((\.|%2[Ee])[A-Za-z0-9_-]*)*`)
+
+// withoutTokens leaves tokens out of what a client has chosen freely: a client that gets
+// "?" or "&" wrong writes its token into the path.
+func withoutTokens(s string) string {
+	if !strings.Contains(s, "eyJ") {
+		return s
+	}
+	return compactJWS.ReplaceAllString(s, "…")
 }
 
 // visitOf is nil where nobody visits: where an operator has something done.
