@@ -3,9 +3,8 @@ package caddymodule
 import (
 	"cmp"
 	"errors"
-	"net"
 	"net/url"
-	"path/filepath"
+	"os"
 	"strings"
 	"time"
 
@@ -59,6 +58,8 @@ type Provider struct {
 	// Whether an `email` without a word about its verification counts as verified.
 	// One that the token calls unverified never does.
 	AssumeEmailVerified bool `json:"assume_email_verified,omitempty"`
+
+	file os.FileInfo // what JWKSFile names, once validated; nil where there is nothing yet
 }
 
 // defaultLeeway forgives clocks that differ a little.
@@ -119,7 +120,7 @@ func (p *Provider) checkKeys() error {
 	case p.InsecureHTTP:
 		return errors.New("insecure_http: of no use where no keys are fetched")
 	}
-	return nil
+	return in("jwks_file", p.lookAtFile())
 }
 
 // checkIssuerURL accepts an issuer that can be asked for its metadata (RFC 8414 section 2).
@@ -148,30 +149,11 @@ func (p *Provider) sharesKeys(q *Provider) bool {
 	if p.Discovery || q.Discovery {
 		return p.JWKSFile == "" && q.JWKSFile == ""
 	}
+	if p.file != nil && q.file != nil && os.SameFile(p.file, q.file) {
+		return true
+	}
 	return p.keySource() == q.keySource()
 }
-
-// keySource names where the keys come from, the same for two providers that read the same
-// ones. Where two spellings are one to some servers and two to others, they count as one.
-func (p *Provider) keySource() string {
-	if p.JWKSFile != "" {
-		path, err := filepath.Abs(p.JWKSFile)
-		if err != nil {
-			path = filepath.Clean(p.JWKSFile)
-		}
-		return "file " + path
-	}
-	u, err := url.Parse(p.JWKSURL)
-	if err != nil {
-		return p.JWKSURL
-	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	u.Host = net.JoinHostPort(host, cmp.Or(u.Port(), defaultPorts[u.Scheme]))
-	u.RawPath, u.ForceQuery = "", false // escapes that need not be there, and a query of nothing
-	return u.JoinPath("/").String()
-}
-
-var defaultPorts = map[string]string{"https": "443", "http": "80"}
 
 // warnings are what is allowed and seldom meant.
 func (p *Provider) warnings() []string {

@@ -52,13 +52,13 @@ func (r *refreshes) notFetched(keys int, err error) {
 func (r *refreshes) advice(keys int) string {
 	switch {
 	case r.file:
-		return "the issuer's keys cannot be read from jwks_file, and those that were read last go on serving: repair the file"
+		return "the issuer's keys cannot be read from jwks_file, and those that were read last go on serving: see that the file can be read and holds a JWKS"
 	case keys > 0:
 		return "the issuer's keys cannot be fetched, and the last ones serve for up to a day after they were: " +
-			"see that the login system answers at this URL, and that this machine reaches it"
+			"see that this machine reaches the login system, and that what it answers is as the error says it should be"
 	default:
 		return "the issuer's keys cannot be fetched and there are none, so its users are refused with keys_unavailable: " +
-			"see that the login system answers at this URL, and that this machine reaches it"
+			"see that this machine reaches the login system, and that what it answers is as the error says it should be"
 	}
 }
 

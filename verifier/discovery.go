@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// maxURLBytes bounds what metadata may give for a URL.
+const maxURLBytes = 2048
+
 // metadataURLs returns where an issuer publishes its metadata: by OpenID Connect Discovery
 // 1.0 section 4, with the well-known path after that of the issuer, and by RFC 8414 section
 // 3.1, with it before. They are built from the text, in which a path may be escaped.
@@ -96,6 +99,9 @@ func (f fetcher) readMetadata(body []byte) (*url.URL, error) {
 	text, _ := metadata["jwks_uri"].(string)
 	if text == "" {
 		return nil, errors.New("the metadata names no jwks_uri")
+	}
+	if len(text) > maxURLBytes { // it is to stand in errors, whole
+		return nil, fmt.Errorf("jwks_uri is longer than %d bytes", maxURLBytes)
 	}
 	u, err := keysURL("jwks_uri", text, f.cfg.InsecureHTTP)
 	if err != nil {

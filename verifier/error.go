@@ -3,7 +3,9 @@ package verifier
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // A Code names the reason of a refusal. Codes are stable: programs branch on
@@ -121,3 +123,29 @@ func quoted(s string) string {
 	}
 	return fmt.Sprintf("%q", s)
 }
+
+// inShort makes an error fit for logs whose text a server had a part in: net/http quotes
+// the status line and certificates that it stumbles over.
+func inShort(err error) error {
+	const most = 400
+	text := strings.ToValidUTF8(err.Error(), "\uFFFD")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return shortError{strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text), err}
+}
+
+// A shortError says of err no more than text.
+type shortError struct {
+	text string
+	err  error
+}
+
+func (e shortError) Error() string { return e.text }
+
+func (e shortError) Unwrap() error { return e.err }

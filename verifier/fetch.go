@@ -13,8 +13,6 @@ import (
 	"time"
 )
 
-const maxRedirects = 3
-
 // A fetcher gets a JWK Set over HTTP, within the bounds of its config.
 type fetcher struct {
 	cfg      RemoteConfig
@@ -90,20 +88,6 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && addr.IsLoopback()
 }
 
-// stayOn follows redirects within one scheme and host only: the issuer vouches for
-// its own server, not for wherever that points.
-func stayOn(u *url.URL) func(*http.Request, []*http.Request) error {
-	return func(r *http.Request, via []*http.Request) error {
-		if r.URL.Scheme != u.Scheme || r.URL.Host != u.Host {
-			return fmt.Errorf("redirected to another host, %q", r.URL.Host)
-		}
-		if len(via) > maxRedirects {
-			return errors.New("redirected too often")
-		}
-		return nil
-	}
-}
-
 // fetch returns the set and how long it is fresh. Where it is discovered, the metadata is
 // asked each time, so that an issuer may move its set; how long that may be kept is of no
 // interest. ctx bounds both.
@@ -131,11 +115,9 @@ func (f fetcher) get(ctx context.Context, u *url.URL, accept string) ([]byte, ht
 	}
 	req.Header.Set("Accept", accept)
 	req.Close = true // the next fetch is minutes away
-	client := f.client
-	client.CheckRedirect = stayOn(u)
-	resp, err := client.Do(req)
+	resp, err := clientFor(f.client, u).Do(req)
 	if err != nil {
-		return nil, nil, withoutURL(err)
+		return nil, nil, inShort(withoutURL(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -144,7 +126,7 @@ func (f fetcher) get(ctx context.Context, u *url.URL, accept string) ([]byte, ht
 	// The transport has decompressed by here, so this bounds what a small body can grow to.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, f.cfg.MaxBytes+1))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, inShort(err)
 	}
 	if int64(len(body)) > f.cfg.MaxBytes {
 		return nil, nil, fmt.Errorf("response is larger than %d bytes", f.cfg.MaxBytes)

@@ -54,6 +54,9 @@ func (c badResponse) run(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), c.mention) {
 		t.Fatalf("got error %v, want one that mentions %q", err, c.mention)
 	}
+	if text := err.Error(); len(text) > 1000 || strings.ContainsAny(text, "\a\n") || strings.Contains(text, "hunter2") {
+		t.Errorf("the error is unfit for a log: %q", text)
+	}
 	if reported := <-reports; !errors.Is(reported, err) {
 		t.Errorf("reported %v, want %v", reported, err)
 	}
@@ -69,6 +72,8 @@ func TestRemoteBadResponseKeepsTheLastGoodSet(t *testing.T) {
 	text := func(body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }
 	}
+	usable := string(verifiertest.JWKS(t, verifiertest.NewKey(t, "ES256").JWK()))
+	usable = strings.TrimSuffix(strings.TrimPrefix(usable, `{"keys":`), "}")
 	fourKeys := make([]map[string]any, 4)
 	for i := range fourKeys {
 		fourKeys[i] = verifiertest.NewKey(t, "ES256").JWK()
@@ -78,9 +83,11 @@ func TestRemoteBadResponseKeepsTheLastGoodSet(t *testing.T) {
 	for _, c := range []badResponse{
 		{"no keys", text(`{"keys":[]}`), "no keys"},
 		{"no usable key", text(`{"keys":[{"kty":"oct","k":"AAAA"}]}`), "none of its 1 keys"},
-		{"null", text(`null`), "no array named keys"},
+		{"null", text(`null`), "not a JSON object"},
 		{"an error in HTML", text(`<html>`), "not a JSON object"},
 		{"nothing", text(``), "not a JSON object"},
+		{"keys twice", text(`{"keys":` + usable + `,"ke\u0079s":` + usable + `}`), "a member twice"},
+		{"two sets", text(`{"keys":` + usable + `}{}`), "data after its end"},
 		{"too many keys", text(string(verifiertest.JWKS(t, fourKeys...))), "4 keys, more than 3"},
 		{"too large", text(strings.Repeat(" ", 10_001)), "larger than 10000 bytes"},
 		{"gzip bomb", gzipBomb(), "larger than 10000 bytes"},
@@ -95,7 +102,28 @@ func TestRemoteBadResponseKeepsTheLastGoodSet(t *testing.T) {
 		}, "redirected to another host"},
 		{"redirect to another scheme", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://"+r.Host, http.StatusFound)
+		}, `redirected from http to "https"`},
+		{"redirect to another port", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		}, `redirected to another host, "127.0.0.1:1"`},
+		{"redirect with credentials", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://user:hunter2@"+r.Host+"/elsewhere", http.StatusFound)
+		}, "redirected to a URL that holds credentials"},
+		{"redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "http://[hunter2"+strings.Repeat("x", 50_000))
+			w.WriteHeader(http.StatusFound)
+		}, "a Location that does not parse"},
+		{"redirect to a long host", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://"+strings.Repeat("x", 50_000)+"/", http.StatusFound)
 		}, "redirected to another host"},
+		{"an endless status", func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = conn.Write([]byte("HTTP/1.1 200\a" + strings.Repeat("x", 50_000) + "\r\n\r\n"))
+			_ = conn.Close()
+		}, "malformed HTTP"},
 		{"redirect without end", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "/again", http.StatusFound)
 		}, "redirected too often"},
@@ -130,6 +158,31 @@ func TestRemoteFollowsRedirectOnTheSameHost(t *testing.T) {
 	keys := remote(t, verifier.RemoteConfig{URL: server.URL})
 	_, err := newVerifier(t, issuer.URL(), keys).Verify(t.Context(), issuer.Token(nil))
 	wantCode(t, err, "")
+}
+
+// Host names know no case, and a default port is there whether written or not.
+func TestRemoteFollowsRedirectToTheSameHostSpelledOtherwise(t *testing.T) {
+	for _, c := range []struct{ url, location, mention string }{
+		{"https://issuer.example/old", "https://Issuer.EXAMPLE:443/new", ""},
+		{"https://Issuer.example:443/old", "https://issuer.example/new", ""},
+		{"http://issuer.example/old", "http://issuer.example:80/new", ""},
+		{"https://issuer.example/old", "https://issuer.example:444/new", "another host"},
+		{"https://issuer.example/old", "http://issuer.example/new", `redirected from https to "http"`},
+		{"https://issuer.example/old", "http://issuer.example:443/new", `redirected from https to "http"`},
+		{"https://issuer.example/old", "https://issuer.example.evil.example/new", "another host"},
+	} {
+		s := newSite()
+		s.handle("/old", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", c.location)
+			w.WriteHeader(http.StatusFound)
+		})
+		s.serve("/new", verifiertest.JWKS(t, verifiertest.NewKey(t, "ES256").JWK()))
+		keys := remote(t, verifier.RemoteConfig{URL: c.url, Client: &http.Client{Transport: s}, InsecureHTTP: true})
+		err := keys.Refresh(t.Context())
+		if (c.mention == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.mention) {
+			t.Errorf("%s to %s: got error %v, want %q", c.url, c.location, err, c.mention)
+		}
+	}
 }
 
 // Cache-Control is followed within bounds.

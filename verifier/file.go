@@ -3,10 +3,7 @@ package verifier
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,18 +16,19 @@ type FileConfig struct {
 	// Interval is how often the file is looked at. Zero: 10s.
 	Interval time.Duration
 
+	// Timeout is how long the file system may take over one look. A look that takes longer
+	// has failed, and the next waits for it. Zero: 5s.
+	Timeout time.Duration
+
 	// Refreshed is told when the file was read anew, or could not be: how many
 	// usable keys the set has now, and what went wrong, if anything. It is called
 	// from the set's own goroutine, must not block, nor call Close. May be nil.
 	Refreshed func(keys int, err error)
 }
 
-// maxFileBytes bounds a file as [RemoteConfig] bounds a response.
-const maxFileBytes = 1 << 20
-
 // A FileKeySet is a JWK Set in a file, read again when the file changes. A change
 // to something unusable, or its removal, leaves the last good set in place, however
-// long. All methods may be called concurrently.
+// long; so does a file system that hangs. All methods may be called concurrently.
 type FileKeySet struct {
 	cfg     FileConfig
 	current atomic.Pointer[StaticKeySet]
@@ -38,6 +36,7 @@ type FileKeySet struct {
 	done    chan struct{} // closed when the goroutine has ended
 
 	// What was seen last; of the goroutine alone once that has started.
+	file    fileReader
 	content []byte
 	verdict error  // on content
 	failure string // as reported
@@ -48,24 +47,34 @@ type FileKeySet struct {
 	next    time.Time  // when the goroutine will look again
 }
 
-// NewFileKeySet reads the file, and watches it until [FileKeySet.Close].
-func NewFileKeySet(cfg FileConfig) (*FileKeySet, error) {
+// NewFileKeySet reads the file, which must be a regular one, within Timeout, and watches it
+// until [FileKeySet.Close].
+func NewFileKeySet(cfg FileConfig) (*FileKeySet, error) { return newFileKeySet(cfg, readFile) }
+
+func newFileKeySet(cfg FileConfig, read func(path string) ([]byte, error)) (*FileKeySet, error) {
 	cfg.Interval = orDefault(cfg.Interval, 10*time.Second)
+	cfg.Timeout = orDefault(cfg.Timeout, 5*time.Second)
 	if cfg.Refreshed == nil {
 		cfg.Refreshed = func(int, error) {}
 	}
-	s := &FileKeySet{cfg: cfg, done: make(chan struct{})}
-	if _, err := s.read(); err != nil {
+	s := &FileKeySet{
+		cfg:  cfg,
+		file: fileReader{read: read, path: cfg.Path, patience: cfg.Timeout},
+		done: make(chan struct{}),
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	if _, err := s.read(ctx); err != nil {
+		cancel()
 		return nil, fmt.Errorf("reading key set %s: %w", cfg.Path, err)
 	}
 	s.note(nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
 	go s.watch(ctx)
 	return s, nil
 }
 
-// Close ends the watching and waits for its end. The set goes on serving what it has.
+// Close ends the watching and waits for its end, but not for a file system that hangs. The
+// set goes on serving what it has.
 func (s *FileKeySet) Close() {
 	s.cancel()
 	<-s.done
@@ -111,14 +120,17 @@ func (s *FileKeySet) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.look()
+			s.look(ctx)
 		}
 	}
 }
 
 // look reads the file and reports what is new; a failure that lasts, once.
-func (s *FileKeySet) look() {
-	changed, err := s.read()
+func (s *FileKeySet) look(ctx context.Context) {
+	changed, err := s.read(ctx)
+	if ctx.Err() != nil {
+		return // it failed because the set was closed
+	}
 	failure := ""
 	if err != nil {
 		err = fmt.Errorf("reading key set %s: %w", s.cfg.Path, err)
@@ -134,8 +146,8 @@ func (s *FileKeySet) look() {
 // read compares the content, not size and time of the file: these miss a change
 // within one tick of the file system's clock, and one that a rename or the swap of
 // a symbolic link brings. A set is small enough to be read.
-func (s *FileKeySet) read() (changed bool, err error) {
-	content, err := readFile(s.cfg.Path)
+func (s *FileKeySet) read(ctx context.Context) (changed bool, err error) {
+	content, err := s.file.next(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -149,17 +161,4 @@ func (s *FileKeySet) read() (changed bool, err error) {
 	}
 	s.verdict = err
 	return true, err
-}
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err == nil && len(content) > maxFileBytes {
-		err = errors.New("larger than 1 MiB")
-	}
-	return content, err
 }

@@ -29,18 +29,32 @@ func openKeyFile(t *testing.T, content []byte) *keyFile {
 
 func (f *keyFile) open(t *testing.T) {
 	t.Helper()
-	var err error
-	f.keys, err = verifier.NewFileKeySet(verifier.FileConfig{Path: f.path, Refreshed: func(_ int, err error) {
+	keys, err := verifier.NewFileKeySet(f.config())
+	f.opened(t, keys, err)
+}
+
+// openReading opens the file on a file system of the test.
+func (f *keyFile) openReading(t *testing.T, read func(path string) ([]byte, error)) {
+	t.Helper()
+	keys, err := verifier.NewFileKeySetReading(f.config(), read)
+	f.opened(t, keys, err)
+}
+
+func (f *keyFile) opened(t *testing.T, keys *verifier.FileKeySet, err error) {
+	t.Helper()
+	must(t, err)
+	f.keys = keys
+	t.Cleanup(keys.Close)
+}
+
+func (f *keyFile) config() verifier.FileConfig {
+	return verifier.FileConfig{Path: f.path, Refreshed: func(_ int, err error) {
 		report := "ok"
 		if err != nil {
 			report = err.Error()
 		}
 		f.reports = append(f.reports, report)
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.keys.Close)
+	}}
 }
 
 func write(t *testing.T, path string, content []byte) {

@@ -43,6 +43,35 @@ func decodeObject(data []byte) (map[string]any, error) {
 	return object, nil
 }
 
+// decodeMembers reads data as exactly one JSON object of which no member comes twice. It
+// leaves the values alone.
+func decodeMembers(data []byte) (map[string]json.RawMessage, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	members := make(map[string]json.RawMessage)
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil, errors.New("not a JSON object")
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		text, ok := name.(string)
+		var value json.RawMessage
+		if err != nil || !ok || decoder.Decode(&value) != nil {
+			return nil, errors.New("not a JSON object")
+		}
+		if _, ok := members[text]; ok {
+			return nil, errors.New("a member twice")
+		}
+		members[text] = value
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, errors.New("not a JSON object")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("data after its end")
+	}
+	return members, nil
+}
+
 func countMembers(v any) int {
 	count := 0
 	switch v := v.(type) {

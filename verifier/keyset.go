@@ -68,7 +68,7 @@ type publicKey struct {
 	jwk        map[string]any // public members only
 }
 
-// ParseKeySet reads a JWK Set (RFC 7517 section 5). Keys that cannot verify a
+// ParseKeySet reads a JWK Set (RFC 7517 section 5), no member of which may come twice. Keys that cannot verify a
 // signature are passed over one by one: symmetric and encryption keys, keys of
 // unknown type or curve, malformed ones, RSA keys below 2048 bits. Of private keys
 // only the public part is read. It is an error if no usable key is left.
@@ -82,9 +82,9 @@ func ParseKeySet(jwks []byte) (*StaticKeySet, error) {
 
 // parseKeySet refuses a set of more than most keys, usable or not.
 func parseKeySet(jwks []byte, most int) (*StaticKeySet, error) {
-	var set map[string]json.RawMessage
-	if json.Unmarshal(jwks, &set) != nil {
-		return nil, errors.New("not a JSON object")
+	set, err := decodeMembers(jwks)
+	if err != nil {
+		return nil, err
 	}
 	var members []json.RawMessage
 	if json.Unmarshal(set["keys"], &members) != nil {

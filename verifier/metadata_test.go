@@ -93,6 +93,7 @@ func TestDiscoveryRefusesMetadata(t *testing.T) {
 		{"jwks_uri http, to the local network", jwksURI("http://169.254.169.254/keys"), "is http", true},
 		{"jwks_uri with a password", jwksURI("https://u:hunter2@issuer.example/"), "jwks_uri holds credentials", true},
 		{"jwks_uri with a fragment", text(`{"issuer":"SELF","jwks_uri":"SELF/keys#a"}`), "jwks_uri holds a fragment", true},
+		{"jwks_uri without end", text(`{"issuer":"SELF","jwks_uri":"SELF/%s"}`, strings.Repeat("k", 3000)), "jwks_uri is longer than 2048 bytes", true},
 		{"too large", text(`{"issuer":"SELF","jwks_uri":"SELF/keys"}%s`, strings.Repeat(" ", 10_000)), "larger than 10000 bytes", true},
 		{"gzip bomb", gzipBomb(), "larger than 10000 bytes", true},
 		{"redirect to another host", redirect(elsewhere + openIDPath), "redirected to another host", true},

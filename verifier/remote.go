@@ -347,7 +347,7 @@ type Status struct {
 func (s *RemoteKeySet) Status() Status {
 	var status Status
 	if f := s.current.Load(); f != nil {
-		status.Fetched, status.Age = f.at, s.cfg.Now().Sub(f.at)
+		status.Fetched, status.Age = f.at, max(0, s.cfg.Now().Sub(f.at)) // by a clock a little ahead
 	}
 	if keys := s.usable(); keys != nil {
 		status.Keys = keys.Len()

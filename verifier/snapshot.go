@@ -27,13 +27,17 @@ type SnapshotStore interface {
 }
 
 // A Snapshot is a set as it was at one time. It serves only a key set of the same
-// issuer and URL, and no longer than MaxStale after Fetched.
+// issuer and URL, and no longer than MaxStale after Fetched, which may lie five minutes
+// ahead of this machine's clock.
 type Snapshot struct {
 	Issuer  string    `json:"issuer"`
 	URL     string    `json:"url"` // of the set, or of the metadata that it was discovered by
 	Fetched time.Time `json:"fetched"`
 	Keys    []byte    `json:"keys"` // a JWK Set, public members only
 }
+
+// maxAhead is how far the clock of the machine that saved a snapshot may be ahead of this one.
+const maxAhead = 5 * time.Minute
 
 // store is the goroutine that keeps the snapshot: one, and one call at a time, so that
 // a storage that hangs holds up this goroutine alone. It outlives s.ctx, as a set that
@@ -111,11 +115,11 @@ func (s *RemoteKeySet) load() (*fetched, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := snapshot.Fetched
-	if now := s.cfg.Now(); at.After(now) {
-		at = now // from a clock ahead of this one: it must not serve for longer than it may
+	// Taken for one of now, it would begin its life anew at each restart.
+	if ahead := snapshot.Fetched.Sub(s.cfg.Now()); ahead > maxAhead {
+		return nil, fmt.Errorf("it was fetched at %s, which is still to come: see that this machine's clock is right", snapshot.Fetched.UTC().Format(time.RFC3339))
 	}
-	return &fetched{keys, at}, nil
+	return &fetched{keys, snapshot.Fetched}, nil
 }
 
 // save keeps the newest set.

@@ -298,18 +298,59 @@ func TestRemoteSnapshotIsBound(t *testing.T) {
 	}
 }
 
-// A date in the future would make a snapshot serve for longer than it may.
+// A date in the future would make a snapshot serve for longer than it may, and taken for
+// one of now it would begin anew with each restart.
 func TestRemoteSnapshotFromTheFuture(t *testing.T) {
+	for _, c := range []struct {
+		ahead time.Duration
+		want  verifier.Code
+	}{
+		{5 * time.Minute, ""},
+		{5*time.Minute + time.Second, verifier.CodeKeysUnavailable},
+		{365 * 24 * time.Hour, verifier.CodeKeysUnavailable},
+	} {
+		bubble(t, func(t *testing.T, o *origin) {
+			o.down = true
+			var told error
+			cfg := o.config()
+			cfg.Snapshots = &memory{snapshot: verifier.Snapshot{
+				Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now().Add(c.ahead), Keys: o.jwks,
+			}}
+			cfg.Refreshed = func(_ int, err error) {
+				if errors.Is(err, verifier.ErrSnapshot) {
+					told = err
+				}
+			}
+			keys, v := start(t, cfg)
+			verify(t, v, o.token(t), c.want)
+			synctest.Wait()
+			if refused := told != nil && strings.Contains(told.Error(), "clock"); refused != (c.want != "") {
+				t.Errorf("%s ahead: reported %v", c.ahead, told)
+			}
+			if age := keys.Status().Age; age < 0 {
+				t.Errorf("%s ahead: it is %s old", c.ahead, age)
+			}
+		})
+	}
+}
+
+// However often the gateway restarts, a snapshot of a clock that is ahead does not last.
+func TestRemoteSnapshotFromTheFutureEndsThroughRestarts(t *testing.T) {
 	bubble(t, func(t *testing.T, o *origin) {
 		o.down = true
 		cfg := o.config()
 		cfg.Snapshots = &memory{snapshot: verifier.Snapshot{
-			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now().AddDate(1, 0, 0), Keys: o.jwks,
+			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now().Add(3 * time.Minute), Keys: o.jwks,
 		}}
-		_, v := start(t, cfg)
-		verify(t, v, o.token(t), "")
-		time.Sleep(24 * time.Hour)
-		verify(t, v, o.token(t), verifier.CodeKeysUnavailable)
+		for _, c := range []struct {
+			after time.Duration
+			want  verifier.Code
+		}{{time.Minute, ""}, {24 * time.Hour, ""}, {2 * time.Minute, verifier.CodeKeysUnavailable}} {
+			time.Sleep(c.after)
+			keys, v := start(t, cfg)
+			verify(t, v, o.token(t), c.want)
+			keys.Close()
+		}
 	})
 }
 

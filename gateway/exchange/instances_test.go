@@ -142,7 +142,7 @@ func TestAnUnknownKeyIsLookedUpAtOnce(t *testing.T) {
 	cancel()
 	parsed, _ := verifier.Parse(token, 0)
 	_, err := two.VerifySignature(impatient, parsed)
-	wantCode(t, err, verifier.CodeKeyNotFound)
+	wantCode(t, err, verifier.CodeKeysUnavailable)
 	close(release)
 	wg.Wait()
 	if after, _ := store.counts(); after != loads+1 {

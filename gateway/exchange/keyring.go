@@ -101,15 +101,16 @@ type KeyRing struct {
 	state atomic.Pointer[ringState]
 
 	turn  chan struct{}      // holds one value while somebody reads or changes what is stored
-	asks  chan chan struct{} // verifications ask the ring's goroutine to read; answered by closing
-	end   context.CancelFunc // ends the goroutine
-	ended chan struct{}      // closed when it has
+	asks  chan *ask          // verifications ask the ring's goroutine to read
+	life  context.Context    // ended by Close
+	end   context.CancelFunc // ends life
+	ended chan struct{}      // closed when the goroutine has ended
 
 	mu      sync.Mutex     // guards what follows, and every change of state
 	raw     []byte         // the document as it was read or saved last; set by whoever has the turn
 	doc     document       // raw, decoded; set by whoever has the turn
 	keys    map[string]key // the keys of doc by kid
-	asked   chan struct{}  // the ask that is under way, or nil
+	asked   *ask           // the one that is under way, or nil
 	askedAt time.Time      // when the last ask began
 	failure error          // why the last attempt to read or renew failed
 }
@@ -124,13 +125,12 @@ func OpenKeyRing(ctx context.Context, cfg KeyRingConfig) (*KeyRing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the signing keys: %w", err)
 	}
-	if err := r.open(ctx); err != nil {
+	if err := r.openWithin(ctx); err != nil {
 		return nil, fmt.Errorf("opening the signing keys: %w", err)
 	}
 	// The ring outlives the config that opened it.
-	background, end := context.WithCancel(context.Background())
-	r.end = end
-	go r.keepUp(background)
+	r.life, r.end = context.WithCancel(context.Background())
+	go r.keepUp()
 	return r, nil
 }
 
@@ -146,7 +146,7 @@ func newKeyRing(cfg KeyRingConfig) (*KeyRing, error) {
 		now:      cfg.Now,
 		rotated:  cfg.Rotated,
 		turn:     make(chan struct{}, 1),
-		asks:     make(chan chan struct{}, 1),
+		asks:     make(chan *ask, 1),
 		ended:    make(chan struct{}),
 	}
 	s := &r.schedule

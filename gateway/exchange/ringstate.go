@@ -40,7 +40,7 @@ type RingStatus struct {
 func (r *KeyRing) Sign(typ string, claims func(kid string) any) (string, verifier.KeyID, error) {
 	k := r.current().signer
 	if k == nil {
-		return "", "", unavailable()
+		return "", "", unavailable(noKey)
 	}
 	payload, err := plainJSON(claims(k.kid))
 	if err != nil {
@@ -64,23 +64,27 @@ func plainJSON(v any) ([]byte, error) {
 
 // VerifySignature implements [verifier.KeySet]. A kid that is unknown may be a key
 // that another instance has just made: storage is read once for all who wait, at
-// most every ten seconds.
+// most every ten seconds. Where ctx ends before that, or it takes more than five seconds,
+// nobody can tell, and it returns a [verifier.CodeKeysUnavailable].
 func (r *KeyRing) VerifySignature(ctx context.Context, t *verifier.Token) (verifier.KeyID, error) {
 	s := r.current()
 	id, err := s.verify(ctx, t)
 	if verifier.CodeOf(err) != verifier.CodeKeyNotFound {
 		return id, err
 	}
-	r.readAgain(ctx)
+	answered := r.readAgain(ctx)
 	if fresh := r.current(); fresh != s { // perhaps thanks to somebody else who was just before us
-		return fresh.verify(ctx, t)
+		id, err = fresh.verify(ctx, t)
+	}
+	if !answered && verifier.CodeOf(err) == verifier.CodeKeyNotFound {
+		return "", unavailable("the gateway's storage does not say at the moment whether it has this key")
 	}
 	return id, err
 }
 
 func (s *ringState) verify(ctx context.Context, t *verifier.Token) (verifier.KeyID, error) {
 	if s.set == nil {
-		return "", unavailable()
+		return "", unavailable(noKey)
 	}
 	return s.set.VerifySignature(ctx, t)
 }
@@ -105,10 +109,12 @@ func (r *KeyRing) Status() RingStatus {
 	return status
 }
 
-func unavailable() error {
+const noKey = "the gateway has no key of its own at the moment"
+
+func unavailable(why string) error {
 	return &verifier.Error{
 		Code:       verifier.CodeKeysUnavailable,
-		Err:        errors.New("the gateway has no key of its own at the moment"),
+		Err:        errors.New(why),
 		RetryAfter: readAgainFloor,
 	}
 }

@@ -180,20 +180,3 @@ func TestAClosedRing(t *testing.T) {
 		t.Error("a closed ring uses its storage")
 	}
 }
-
-func TestCloseDoesNotWaitForStorage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := newStore()
-		ring, err := exchange.OpenKeyRing(t.Context(), exchange.KeyRingConfig{Store: store})
-		if err != nil {
-			t.Fatal(err)
-		}
-		store.set(func(s *memoryStore) { s.holdLoad = make(chan struct{}) })
-		time.Sleep(61 * time.Second) // the goroutine is reading now
-		start := time.Now()
-		ring.Close()
-		if took := time.Since(start); took != 0 {
-			t.Errorf("closing took %v", took)
-		}
-	})
-}

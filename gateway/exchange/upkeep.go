@@ -19,18 +19,32 @@ const (
 
 	// storeTimeout bounds what the ring's goroutine does with the store at one time.
 	storeTimeout = 30 * time.Second
+
+	// deafAfter is when a store that has not heeded that is reported.
+	deafAfter = storeTimeout + 5*time.Second
+
+	// patience is how long a token with an unknown kid, and Close, wait for the store.
+	patience = 5 * time.Second
 )
 
 var (
 	errClosed = errors.New("the key ring is closed")
+	errDeaf   = fmt.Errorf("the storage of the signing keys has not answered for %s", deafAfter)
 	errGone   = errors.New("the signing keys have disappeared from storage: restore them, or restart all instances to begin with new ones")
 )
 
-// Close ends the ring's goroutine and waits for it. Sign and verifications go on
-// working with the keys that the ring has, for requests that are still under way.
+// Close ends the ring's goroutine and waits for it, but no longer than five seconds for a
+// store that does not answer: that keeps the goroutine, which then saves nothing more.
+// Sign and verifications go on working with the keys that the ring has, for requests that
+// are still under way.
 func (r *KeyRing) Close() {
 	r.end()
-	<-r.ended
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-r.ended:
+	case <-timer.C:
+	}
 }
 
 // Refresh reads storage now and does what is due. The ring does it by itself every minute.
@@ -73,8 +87,26 @@ func (r *KeyRing) open(ctx context.Context) error {
 	return nil
 }
 
+// openWithin gives up when ctx ends, even where the store does not.
+func (r *KeyRing) openWithin(ctx context.Context) error {
+	opened := make(chan error, 1)
+	go func() { opened <- r.open(ctx) }()
+	select {
+	case err := <-opened:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-opened: // most stores say what they were at
+		return err
+	case <-time.After(time.Second):
+		return fmt.Errorf("waiting for the storage of the signing keys: %w", ctx.Err())
+	}
+}
+
 // keepUp is the ring's goroutine.
-func (r *KeyRing) keepUp(ctx context.Context) {
+func (r *KeyRing) keepUp() {
+	ctx := r.life
 	defer close(r.ended)
 	ticker := time.NewTicker(readInterval)
 	defer ticker.Stop()
@@ -94,27 +126,51 @@ func (r *KeyRing) keepUp(ctx context.Context) {
 func (r *KeyRing) refreshSoon(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if kid, err := r.refresh(bounded); ctx.Err() == nil || kid != "" {
+	deaf := time.AfterFunc(deafAfter, func() {
+		if ctx.Err() == nil {
+			r.report("", errDeaf)
+		}
+	})
+	kid, err := r.refresh(bounded)
+	deaf.Stop()
+	if ctx.Err() == nil || kid != "" {
 		r.report(kid, err)
 	}
 }
 
+// An ask is what any number of verifications wait for: that storage is read.
+type ask struct {
+	answered chan struct{} // closed when it was
+	late     chan struct{} // closed when that takes too long for anybody to wait
+	timer    *time.Timer   // closes late
+}
+
+func newAsk() *ask {
+	a := &ask{answered: make(chan struct{}), late: make(chan struct{})}
+	a.timer = time.AfterFunc(patience, func() { close(a.late) })
+	return a
+}
+
 // readAgain asks the ring's goroutine to read storage, unless somebody did a
-// moment ago, and waits for it.
-func (r *KeyRing) readAgain(ctx context.Context) {
+// moment ago, and waits for it. It reports whether there is nothing more to wait for.
+func (r *KeyRing) readAgain(ctx context.Context) bool {
 	asked, ok := r.ask()
 	if !ok {
-		return
+		return true
 	}
 	select {
-	case <-asked:
-	case <-r.ended:
+	case <-asked.answered:
+		return true
+	case <-r.life.Done():
+		return true
+	case <-asked.late:
 	case <-ctx.Done():
 	}
+	return false
 }
 
 // ask joins the ask that is under way, or begins one.
-func (r *KeyRing) ask() (<-chan struct{}, bool) {
+func (r *KeyRing) ask() (*ask, bool) {
 	now := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,16 +180,17 @@ func (r *KeyRing) ask() (<-chan struct{}, bool) {
 	if since := now.Sub(r.askedAt); since >= 0 && since < readAgainFloor {
 		return nil, false
 	}
-	r.asked, r.askedAt = make(chan struct{}), now
+	r.asked, r.askedAt = newAsk(), now
 	r.asks <- r.asked // never waits: one ask at a time, and room for one
 	return r.asked, true
 }
 
-func (r *KeyRing) answer(asked chan struct{}) {
+func (r *KeyRing) answer(asked *ask) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked = nil
-	close(asked)
+	close(asked.answered)
+	asked.timer.Stop()
 }
 
 // report remembers how an attempt ended and tells whoever wants to know.
@@ -161,10 +218,8 @@ func (r *KeyRing) refresh(ctx context.Context) (string, error) {
 
 // takeTurn keeps an older reading of storage from replacing a newer one.
 func (r *KeyRing) takeTurn(ctx context.Context, f func() (string, error)) (string, error) {
-	select {
-	case <-r.ended:
+	if r.life.Err() != nil {
 		return "", errClosed
-	default:
 	}
 	select {
 	case r.turn <- struct{}{}:
@@ -233,6 +288,9 @@ func (r *KeyRing) save(ctx context.Context, d document) error {
 	}
 	if bytes.Equal(raw, r.raw) {
 		return nil
+	}
+	if err := ctx.Err(); err != nil { // of a store that answered too late; nobody waits for this any more
+		return fmt.Errorf("saving the signing keys: %w", err)
 	}
 	if err := r.store.Save(ctx, raw); err != nil {
 		return fmt.Errorf("saving the signing keys: %w", err)
