@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/spf13/cobra"
 )
@@ -28,11 +29,16 @@ Of the lines of a table that match a request the most specific one decides, howe
 sorted; letter case and a slash at the end do not matter, and what is said for GET holds for
 HEAD. Where several step_up see a request, it needs the scopes of all of them.
 
+A table sees the path as it is rewritten until then, and so do the paths of an OpenAPI document
+with their base. Where handle_path, uri or rewrite is on the way, what they do is printed; what
+handlers of other modules do to the path is not known.
+
 Where a handler sees only some of the requests, the matchers on the way to it are
 printed. Of matchers other than host, path, method and protocol that is only the name.
 
 The config is loaded and not started. The documents that it names are read, nothing is
-fetched or written, and handlers of other modules are left alone.
+fetched or written, and handlers of other modules are left alone. An environment that was
+switched off while it ran is not known to be.
 
 The exit code is 1 if the config cannot be loaded, or has neither byoa nor step_up.`,
 		Example: `  $ caddy byoa routes --config Caddyfile`,
@@ -75,7 +81,7 @@ func (o *routesOrder) run(out io.Writer) error {
 func decodeServers(http json.RawMessage) (map[string]*caddyhttp.Server, error) {
 	var app caddyhttp.App
 	if len(http) > 0 {
-		if err := json.Unmarshal(http, &app); err != nil {
+		if err := caddy.StrictUnmarshalJSON(http, &app); err != nil {
 			return nil, fmt.Errorf("decoding the config: %w", err)
 		}
 	}

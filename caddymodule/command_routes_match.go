@@ -90,11 +90,19 @@ func (g *guard) where() string {
 	return passagesText(way)
 }
 
-// beyond says which of the requests that come to the end of way have passed the gate; "" is all of them.
-func (g *guard) beyond(way []*passage) string {
+// sharedWith says which of the requests that come to g have passed the gate before; "" is all of them.
+func (gate *guard) sharedWith(g *guard) string {
+	isNew := func(r *rewriting) bool { return !slices.Contains(gate.rewritings, r) }
+	return beyond(gate.way, g.way, slices.ContainsFunc(g.rewritings, isNew))
+}
+
+// beyond says which of the requests that come to the end of way came through from before; "" is all
+// of them. Once they were rewritten the same matcher does not match the same requests.
+func beyond(from, way []*passage, rewritten bool) string {
 	var more []*passage
-	for _, p := range g.way {
-		if !slices.ContainsFunc(way, p.letsThroughAll) {
+	for _, p := range from {
+		isPassed := slices.Contains(way, p) || !rewritten && slices.ContainsFunc(way, p.letsThroughAll)
+		if !isPassed {
 			more = append(more, p)
 		}
 	}
@@ -104,7 +112,13 @@ func (g *guard) beyond(way []*passage) string {
 // letsThroughAll says whether every request that came through q comes through p too: not
 // where p is one of several alternatives, whose turn may not have come.
 func (p *passage) letsThroughAll(q *passage) bool {
-	return p == q || p.Group == "" && reflect.DeepEqual(p.MatcherSetsRaw, q.MatcherSetsRaw)
+	return p.Group == "" && reflect.DeepEqual(p.MatcherSetsRaw, q.MatcherSetsRaw)
+}
+
+// losesTokenTo says whether the token of a request that comes to g after an error may have been taken
+// out of it by other, a guard of the same site.
+func (g *guard) losesTokenTo(other *guard) bool {
+	return other.gate != nil && !other.gate.KeepExternal && other.site() == g.site()
 }
 
 func passagesText(way []*passage) string {

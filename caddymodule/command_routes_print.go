@@ -36,14 +36,43 @@ func aside(text string) string {
 
 // gateText says what a gate wants.
 func (g *guard) gateText() string {
-	session := "a session of environment " + g.environment
-	switch {
-	case g.gate.Optional:
-		return session + ", or none"
-	case g.followed:
-		return session + ", and what the step_up below it says"
+	text := "a session of environment " + g.environment
+	if g.off {
+		text += ", which is switched off"
 	}
-	return session + " is enough"
+	switch {
+	case g.gate.Optional && g.followed:
+		text += ", or none; the step_up below it wants one"
+	case g.gate.Optional:
+		text += ", or none"
+	case g.followed:
+		text += ", and what the step_up below it says"
+	case !g.off:
+		text += " is enough"
+	}
+	if g.stripped {
+		text += "; finds no token in a request that came to a byoa before the error, which took it out"
+	}
+	return text + g.conflictText()
+}
+
+// conflictText says which requests a gate answers with an error, because they were let in by a gate
+// of another environment.
+func (g *guard) conflictText() string {
+	var others []string
+	for _, gate := range g.before {
+		if gate.environment == g.environment {
+			continue
+		}
+		text := gate.environment + aside(gate.sharedWith(g))
+		if !slices.Contains(others, text) {
+			others = append(others, text)
+		}
+	}
+	if len(others) == 0 {
+		return ""
+	}
+	return "; answers 500 to whatever came through the byoa of environment " + strings.Join(others, " or ") + " before it"
 }
 
 // gatesText says whose sessions a step_up asks for more. A request that passed no gate is
@@ -51,9 +80,8 @@ func (g *guard) gateText() string {
 func (g *guard) gatesText() string {
 	var passed []string
 	for _, gate := range g.before {
-		beyond := gate.beyond(g.way)
-		if beyond != "" {
-			passed = append(passed, gate.environment+aside(beyond))
+		if shared := gate.sharedWith(g); shared != "" {
+			passed = append(passed, gate.environment+aside(shared))
 			continue
 		}
 		if !slices.Contains(passed, gate.environment) {
@@ -113,6 +141,9 @@ func needText(need rule) string {
 // notes are the conditions that a step_up has beside its scopes.
 func (g *guard) notes() []string {
 	s, notes := g.stepUp, []string(nil)
+	if text := g.rewrittenText(); text != "" && s.table != nil {
+		notes = append(notes, "where PATH is the path as rewritten before: "+text)
+	}
 	if s.MaxAge > 0 {
 		notes = append(notes, "and a login no older than "+brief(s.MaxAge))
 	}

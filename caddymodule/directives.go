@@ -21,8 +21,8 @@ func init() {
 
 	httpcaddyfile.RegisterGlobalOption("byoa", parseApp)
 	httpcaddyfile.RegisterDirective("byoa_api", parseAPI)
-	httpcaddyfile.RegisterHandlerDirective("byoa", parseGate)
-	httpcaddyfile.RegisterHandlerDirective("step_up", parseStepUp)
+	httpcaddyfile.RegisterDirective("byoa", matched(parseGate))
+	httpcaddyfile.RegisterDirective("step_up", matched(parseStepUp))
 
 	// The endpoints come before anything that rewrites paths, so that no try_files
 	// swallows them. The gate and the guard come after it: what they judge is the path
@@ -30,6 +30,39 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("byoa_api", httpcaddyfile.Before, "method")
 	httpcaddyfile.RegisterDirectiveOrder("byoa", httpcaddyfile.Before, "basic_auth")
 	httpcaddyfile.RegisterDirectiveOrder("step_up", httpcaddyfile.Before, "basic_auth")
+}
+
+// matched is a directive whose first argument may be a matcher, as those of
+// [httpcaddyfile.RegisterHandlerDirective] are, and that is not lost in a named route.
+func matched(parse httpcaddyfile.UnmarshalHandlerFunc) httpcaddyfile.UnmarshalFunc {
+	return func(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+		if !h.Next() {
+			return nil, h.ArgErr()
+		}
+		matchers, err := h.ExtractMatcherSet()
+		if err != nil {
+			return nil, err
+		}
+		handler, err := parse(h)
+		if err != nil {
+			return nil, err
+		}
+		return keptRoutes(h, matchers, handler), nil
+	}
+}
+
+// keptRoutes is the route of a handler, and what keeps it in a named route. Of those, Caddy
+// makes one route of all the directives without a matcher, and where that is all there is,
+// drops each handler but the first: a guard behind another directive would be gone. An empty route
+// for every path makes it two, and leaves the others in their order, which a matcher of their own
+// would not. Only the blocks of a named route, as of handle, remain to be dropped whole.
+func keptRoutes(h httpcaddyfile.Helper, matchers caddy.ModuleMap, handler caddyhttp.MiddlewareHandler) []httpcaddyfile.ConfigValue {
+	routes := h.NewRoute(matchers, handler)
+	if matchers != nil || !h.IsNamedRoute() {
+		return routes
+	}
+	every := caddyhttp.RawMatcherSets{{"path": h.JSON(caddyhttp.MatchPath{"*"})}}
+	return append(routes, httpcaddyfile.ConfigValue{Class: "route", Value: caddyhttp.Route{MatcherSetsRaw: every}})
 }
 
 func parseGate(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
@@ -66,7 +99,7 @@ func parseAPI(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 			return nil, start.WrapErr(err)
 		}
 	}
-	return h.NewRoute(nil, a), nil
+	return keptRoutes(h, nil, a), nil
 }
 
 // checkConfigured holds the name of an environment against the global option of

@@ -104,8 +104,14 @@ type StepUp struct {
 	// for `security: []`, `{}` or none at all, a session is enough.
 	//
 	// The path of the first server is the base of the paths, with the defaults of its variables; servers of a path
-	// or of an operation stand in for those of the document. A path is matched exactly, a
-	// parameter of it is one segment, and `get` is for HEAD too, where there is no `head`.
+	// or of an operation stand in for those of the document. They are matched with the path as it was
+	// rewritten until here: under `handle_path /api/*` no request has the base `/api`. A path is matched
+	// exactly, and `get` is for HEAD too, where there is no `head`. A parameter is one segment; one that a
+	// framework means for several, as FastAPI does where it writes `{file_path}` for `{file_path:path}`, cannot be
+	// told apart, and needs a line of its own (`/files/{path...}`).
+	//
+	// It is one document. A second one needs a second handler, which sees the requests for the first too:
+	// give both `default: session`, or each a matcher for the paths of its document.
 	//
 	// What cannot be said in a table is an error: alternatives in one `security`, a parameter that is a part of a
 	// segment, a server relative to where the document is, a reference to another file, and an

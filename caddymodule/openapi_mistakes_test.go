@@ -14,12 +14,14 @@ func TestDocumentMistakes(t *testing.T) {
 		{"two scopes in one", `{paths: {/a: {get: {security: [{oauth: ["a b"]}]}}}}`, `{paths: {/a: {get: {security: [{oauth: [a, b]}]}}}}`, `GET /a: security: oauth: malformed scope "a b"`},
 		{"an empty scope", `{paths: {/a: {get: {security: [{oauth: [""]}]}}}}`, `{paths: {/a: {get: {security: [{oauth: []}]}}}}`, "GET /a: security: oauth: malformed scope"},
 		{"security is null", `{paths: {/a: {get: {security: }}}}`, `{paths: {/a: {get: {security: []}}}}`, "paths: /a: get: security: is null"},
+		{"security is null beside what is merged", `{x-a: &a {security: [{oauth: [a]}]}, paths: {/a: {get: {<<: *a, security: }}}}`, `{x-a: &a {security: [{oauth: [a]}]}, paths: {/a: {get: {<<: *a}}}}`, "paths: /a: get: security: is null"},
+		{"security is null where it is merged from", `{x-a: &a {security: }, paths: {/a: {get: {<<: *a}}}}`, `{x-a: &a {security: []}, paths: {/a: {get: {<<: *a}}}}`, "paths: /a: get: security: is null"},
 		{"security of the document is null", `{security: null, paths: {/a: {get: {}}}}`, `{security: [], paths: {/a: {get: {}}}}`, "security: is null"},
 		{"a requirement is null", `{paths: {/a: {get: {security: [null]}}}}`, `{paths: {/a: {get: {security: [{}]}}}}`, "GET /a: security: holds null"},
 		{"the scopes are null", `{paths: {/a: {get: {security: [{oauth: }]}}}}`, `{paths: {/a: {get: {security: [{oauth: []}]}}}}`, "GET /a: security: oauth: is null"},
-		{"one scope, not a list", `{paths: {/a: {get: {security: [{oauth: a}]}}}}`, `{paths: {/a: {get: {security: [{oauth: [a]}]}}}}`, "paths: /a: json: cannot unmarshal string"},
-		{"a number for a scope", `{paths: {/a: {get: {security: [{oauth: [1]}]}}}}`, `{paths: {/a: {get: {security: [{oauth: ["1"]}]}}}}`, "paths: /a: json: cannot unmarshal number"},
-		{"one requirement, not a list", `{paths: {/a: {get: {security: {oauth: [a]}}}}}`, `{paths: {/a: {get: {security: [{oauth: [a]}]}}}}`, "paths: /a: json: cannot unmarshal object"},
+		{"one scope, not a list", `{paths: {/a: {get: {security: [{oauth: a}]}}}}`, `{paths: {/a: {get: {security: [{oauth: [a]}]}}}}`, "paths: /a: get: security: oauth: is no list of scopes"},
+		{"a number for a scope", `{paths: {/a: {get: {security: [{oauth: [1]}]}}}}`, `{paths: {/a: {get: {security: [{oauth: ["1"]}]}}}}`, "paths: /a: get: security: oauth: holds something else than a string"},
+		{"one requirement, not a list", `{paths: {/a: {get: {security: {oauth: [a]}}}}}`, `{paths: {/a: {get: {security: [{oauth: [a]}]}}}}`, "paths: /a: get: security: is no list"},
 		{"misspelled security", `{paths: {/a: {get: {Security: [{oauth: [a]}]}}}}`, `{paths: {/a: {get: {x-security: [{oauth: [a]}]}}}}`, `paths: /a: get: unknown field "Security"`},
 		{"misspelled security of the document", `{securty: [{oauth: [a]}], paths: {/a: {get: {}}}}`, `{security: [{oauth: [a]}], paths: {/a: {get: {}}}}`, `unknown field "securty"`},
 		{"a method in upper case", `{paths: {/a: {GET: {security: [{oauth: [a]}]}, put: {}}}}`, `{paths: {/a: {get: {security: [{oauth: [a]}]}, put: {}}}}`, `paths: /a: unknown field "GET"`},
@@ -29,7 +31,7 @@ func TestDocumentMistakes(t *testing.T) {
 		{"a custom method in lower case", `{paths: {/a: {additionalOperations: {copy: {}}}}}`, `{paths: {/a: {additionalOperations: {COPY: {}}}}}`, `"copy" is no method`},
 		{"a standard method among the custom ones", `{paths: {/a: {get: {security: [{oauth: [a]}]}, additionalOperations: {get: {}}}}}`, `{paths: {/a: {get: {security: [{oauth: [a]}]}}}}`, "additionalOperations: get has a field of its own"},
 		{"a custom operation that is null", `{paths: {/a: {get: {}, additionalOperations: {COPY: null}}}}`, `{paths: {/a: {get: {}, additionalOperations: {COPY: {}}}}}`, "COPY: is no object"},
-		{"custom operations in a list", `{paths: {/a: {get: {}, additionalOperations: [COPY]}}}`, `{paths: {/a: {get: {}, additionalOperations: {}}}}`, "paths: /a: json: cannot unmarshal array"},
+		{"custom operations in a list", `{paths: {/a: {get: {}, additionalOperations: [COPY]}}}`, `{paths: {/a: {get: {}, additionalOperations: {}}}}`, "paths: /a: additionalOperations: is no object"},
 		{"a path twice", "paths:\n  /a: {get: {security: [{oauth: [a]}]}}\n  /a: {get: {}}", "paths:\n  /a: {get: {security: [{oauth: [a]}]}}\n  /b: {get: {}}", `line 4: "/a" stands twice`},
 		{"an operation twice", "paths:\n  /a:\n    get: {security: [{oauth: [a]}]}\n    get: {}", "paths:\n  /a:\n    get: {security: [{oauth: [a]}]}\n    put: {}", `line 5: "get" stands twice`},
 
@@ -53,7 +55,7 @@ func TestDocumentMistakes(t *testing.T) {
 		{"an unknown variable", `{servers: [{url: "/{V}", variables: {v: {default: v1}}}], paths: {/a: {get: {}}}}`, `{servers: [{url: "/{v}", variables: {v: {default: v1}}}], paths: {/a: {get: {}}}}`, "the variable {V} of"},
 		{"half a variable", `{servers: [{url: "/{v"}], paths: {/a: {get: {}}}}`, `{servers: [{url: /v}], paths: {/a: {get: {}}}}`, "brace without its other half"},
 		{"a server that is null", `{servers: [null], paths: {/a: {get: {}}}}`, `{servers: [], paths: {/a: {get: {}}}}`, "servers: is null"},
-		{"one server, not a list", `{servers: {url: /v1}, paths: {/a: {get: {}}}}`, `{servers: [{url: /v1}], paths: {/a: {get: {}}}}`, "json: cannot unmarshal object into field T.servers"},
+		{"one server, not a list", `{servers: {url: /v1}, paths: {/a: {get: {}}}}`, `{servers: [{url: /v1}], paths: {/a: {get: {}}}}`, "servers: is no list"},
 
 		{"another file", `{paths: {/a: {$ref: "./a.yaml"}}}`, `{paths: {/a: {get: {}}}}`, "paths: /a: $ref: leads to another file"},
 		{"the network", `{paths: {/a: {$ref: "http://127.0.0.1:1/a#/a"}}}`, `{paths: {/a: {get: {}}}}`, "paths: /a: $ref: leads to another file"},
@@ -83,9 +85,8 @@ func TestMistakesInTheComponents(t *testing.T) {
 	const rest = `, "paths": {"/a": {"get": {"security": [{"oauth": ["a"]}]}}}}`
 	for _, c := range []struct{ name, bad, good, want string }{
 		{"no components", `"x-none": 1`, `"components": {"securitySchemes": {"oauth": {}}}`, `the scheme "oauth" is not in`},
-		{"components are a list", `"components": []`, `"components": {"securitySchemes": {"oauth": {}}}`, "cannot unmarshal array"},
-		{"a scheme that is null", `"components": {"securitySchemes": {"oauth": null}}`, `"components": {"securitySchemes": {"oauth": {}}}`, "invalid securityScheme"},
-		{"a scheme of another file", `"components": {"securitySchemes": {"oauth": {"$ref": "schemes.yaml#/oauth"}}}`, `"components": {"securitySchemes": {"oauth": {"$ref": "#/components/securitySchemes/b"}, "b": {}}}`, "disallowed external reference"},
+		{"components are a list", `"components": []`, `"components": {"securitySchemes": {"oauth": {}}}`, "components: is no object"},
+		{"a scheme that is null", `"components": {"securitySchemes": {"oauth": null}}`, `"components": {"securitySchemes": {"oauth": {}}}`, "components: securitySchemes: oauth: is no object"},
 		{"a path item that is null", `"components": {"securitySchemes": {"oauth": {}}, "pathItems": {"x-p": null}}`, `"components": {"securitySchemes": {"oauth": {}}, "pathItems": {"x-p": {}}}`, "components: pathItems: x-p: is no object"},
 		{"security that is null", `"components": {"securitySchemes": {"oauth": {}}, "pathItems": {"x-p": {"get": {"security": null}}}}`, `"components": {"securitySchemes": {"oauth": {}}, "pathItems": {"x-p": {"get": {"security": []}}}}`, "components: pathItems: x-p: get: security: is null"},
 	} {

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,7 +62,7 @@ func (f fixedFields) outline(object map[string]any) error {
 
 // outlineDocument takes out of a document what has no say.
 func outlineDocument(document map[string]any) error {
-	if err := documentFields.outline(document); err != nil {
+	if err := cmp.Or(documentFields.outline(document), outlineServers(document), checkSecurity(document)); err != nil {
 		return err
 	}
 	paths, _ := document["paths"].(map[string]any)
@@ -70,21 +71,24 @@ func outlineDocument(document map[string]any) error {
 		return err
 	}
 	components, ok := document["components"].(map[string]any)
-	if !ok {
-		return nil // or of the wrong type, which is reported when the document is opened
+	if !ok && document["components"] != nil {
+		return in("components", errNoObject)
 	}
 	maps.DeleteFunc(components, func(name string, _ any) bool {
 		return name != "securitySchemes" && name != "pathItems"
 	})
-	items, _ := components["pathItems"].(map[string]any)
-	return in("components: pathItems", outlineItems(items))
+	items, ok := components["pathItems"].(map[string]any)
+	if !ok && components["pathItems"] != nil {
+		return in("components: pathItems", errNoObject)
+	}
+	return cmp.Or(in("components", outlineSchemes(components)), in("components: pathItems", outlineItems(items)))
 }
 
 func outlineItems(items map[string]any) error {
 	for _, name := range slices.Sorted(maps.Keys(items)) {
 		item, ok := items[name].(map[string]any)
 		if !ok {
-			return fmt.Errorf("%s: is no object", name)
+			return in(name, errNoObject)
 		}
 		if err := outlineItem(item); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
@@ -100,15 +104,21 @@ func outlineItem(item map[string]any) error {
 	if reference, ok := item["$ref"]; ok {
 		return checkReference(reference, len(item) > 1)
 	}
+	if err := outlineServers(item); err != nil {
+		return err
+	}
 	for _, method := range methodFields() {
 		if err := outlineOperation(item, method); err != nil {
 			return err
 		}
 	}
-	additional, _ := item["additionalOperations"].(map[string]any)
+	additional, ok := item["additionalOperations"].(map[string]any)
+	if !ok && item["additionalOperations"] != nil {
+		return in("additionalOperations", errNoObject)
+	}
 	for _, method := range slices.Sorted(maps.Keys(additional)) {
 		if slices.Contains(openapi3.PathItemMethods(), strings.ToUpper(method)) {
-			return fmt.Errorf("additionalOperations: %s has a field of its own", method)
+			return fmt.Errorf("additionalOperations: %s has a field of its own in the path item: %s", method, strings.ToLower(method))
 		}
 		if err := outlineOperation(additional, method); err != nil {
 			return err
@@ -124,15 +134,19 @@ func outlineOperation(operations map[string]any, method string) error {
 	}
 	operation, ok := v.(map[string]any)
 	if !ok {
-		return fmt.Errorf("%s: is no object", method)
+		return in(method, errNoObject)
 	}
-	return in(method, operationFields.outline(operation))
+	return in(method, cmp.Or(operationFields.outline(operation), outlineServers(operation), checkSecurity(operation)))
 }
 
 // checkReference accepts a reference to a path item that was outlined too, and is not overlaid with anything.
 func checkReference(reference any, overlaid bool) error {
-	target, _ := reference.(string)
+	target, isString := reference.(string)
 	switch {
+	case !isString:
+		return errors.New("$ref: is no string")
+	case target == "":
+		return errors.New("$ref: is empty")
 	case overlaid:
 		return errors.New("$ref: stands beside operations or servers, and nobody can say which of them are meant")
 	case !strings.HasPrefix(target, "#"):

@@ -71,6 +71,9 @@ func pathPattern(base, path string) (string, error) {
 	if !strings.HasPrefix(path, "/") {
 		return "", errors.New("the path does not begin with /")
 	}
+	if err := checkTemplate(path); err != nil {
+		return "", err
+	}
 	pattern := base + path
 	if strings.HasSuffix(pattern, "{$}") || strings.HasSuffix(pattern, "...}") {
 		return "", errors.New("the last parameter has a name that means more than one segment in a table")
@@ -79,4 +82,18 @@ func pathPattern(base, path string) (string, error) {
 		pattern += "{$}"
 	}
 	return pattern, checkPattern(pattern)
+}
+
+// checkTemplate refuses what some frameworks write for a parameter in a way of their own: it would be
+// a line that matches less than is meant, and leaves the rest to the default.
+func checkTemplate(path string) error {
+	for segment := range strings.SplitSeq(path, "/") {
+		switch {
+		case strings.HasPrefix(segment, ":"):
+			return fmt.Errorf("%q is no parameter in OpenAPI; write {%s}", segment, segment[1:])
+		case strings.HasPrefix(segment, "{") && strings.ContainsAny(segment, "+*:") && strings.HasSuffix(segment, "}"):
+			return fmt.Errorf("the parameter %s is one of several segments, or of a form of its own; a parameter is one whole segment of any form", segment)
+		}
+	}
+	return nil
 }

@@ -44,6 +44,7 @@ func (c documentCase) run(t *testing.T) {
 func TestOperationNeedsWhatItsSecurityNames(t *testing.T) {
 	for _, c := range []documentCase{
 		{"scopes of its own", `{paths: {/a: {get: {security: [{oauth: [a, b]}]}}}}`, "GET /a a b"},
+		{"a scope that YAML would read as a date", `{paths: {/a: {get: {security: [{oauth: [2020-01-01]}]}}}}`, "GET /a 2020-01-01"},
 		{"those of the document", `{security: [{oauth: [a]}], paths: {/a: {get: {}}}}`, "GET /a a"},
 		{"its own instead of the document's", `{security: [{oauth: [a]}], paths: {/a: {get: {security: [{oauth: [b]}]}}}}`, "GET /a b"},
 		{"none instead of the document's", `{security: [{oauth: [a]}], paths: {/a: {get: {security: []}}}}`, "GET /a -"},
@@ -56,6 +57,8 @@ func TestOperationNeedsWhatItsSecurityNames(t *testing.T) {
 		{"openIdConnect", `{paths: {/a: {get: {security: [{oidc: [a]}]}}}}`, "GET /a a"},
 		{"schemes that have no scopes", `{paths: {/a: {get: {security: [{bearer: [], key: [], mtls: []}]}}}}`, "GET /a -"},
 		{"roles of a scheme that has no scopes", `{paths: {/a: {get: {security: [{bearer: [admin]}]}}}}`, "GET /a admin"},
+		{"its own instead of what it merges", `{x-a: &a {security: [{oauth: [a]}]}, paths: {/a: {get: {security: [{oauth: [b]}], <<: *a}}}}`, "GET /a b"},
+		{"the first of what it merges", `{x-a: &a {security: [{oauth: [a]}]}, x-b: &b {security: []}, paths: {/a: {get: {<<: [*a, *b]}}}}`, "GET /a a"},
 		{"alternatives that no operation has", `{security: [{oauth: [a]}, {key: []}], paths: {/a: {get: {security: [{oauth: [b]}]}}}}`, "GET /a b"},
 	} {
 		t.Run(c.name, c.run)

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// parseYAML reads exactly one YAML document, in the terms of JSON. Its error names the line.
-func parseYAML(data []byte) (any, error) {
+// maxNesting is how deep a YAML document may nest, with everything that aliases in it stand for.
+const maxNesting = 500
+
+// parseYAML reads exactly one YAML document, in the terms of JSON.
+func parseYAML(data []byte) (tree any, err error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var root, more yaml.Node
 	if err := decoder.Decode(&root); errors.Is(err, io.EOF) {
@@ -25,140 +27,62 @@ func parseYAML(data []byte) (any, error) {
 	} else if !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if _, err := make(yamlExtents).of(&root); err != nil {
+	budget := yamlBudget(2 * maxDocument)
+	if err := budget.spend(&root, maxNesting); err != nil {
 		return nil, err
 	}
-	return yamlValue(&root)
+	err = root.Decode(&tree)
+	return tree, err
 }
 
-// yamlExtent is how large a node is, and how deep it nests, with everything that aliases in it
-// stand for.
-type yamlExtent struct{ size, depth int }
+// A yamlBudget is how much may still be decoded: one for each byte of text and eight for each node,
+// again wherever an alias stands for it. The library counts aliases, but neither the bytes that they
+// stand for, nor what a large mapping costs. Documents that people write cost about their own size.
+type yamlBudget int64
 
-// yamlExtents are those of all nodes: a few lines of aliases of aliases would fill any
-// memory. What is being measured has none yet.
-type yamlExtents map[*yaml.Node]*yamlExtent
-
-func (s yamlExtents) of(n *yaml.Node) (*yamlExtent, error) {
-	if known, begun := s[n]; known != nil {
-		return known, nil
-	} else if begun {
-		return nil, fmt.Errorf("line %d: an alias stands for something that it is a part of", n.Line)
-	}
-	s[n] = nil
-	parts := n.Content
-	if n.Alias != nil {
-		parts = []*yaml.Node{n.Alias}
-	}
-	e := yamlExtent{size: 1 + len(n.Value)}
-	for _, part := range parts {
-		inner, err := s.of(part)
-		if err != nil {
-			return nil, err
-		}
-		e.size += inner.size
-		e.depth = max(e.depth, 1+inner.depth)
-		if e.size > 2*maxDocument {
-			return nil, fmt.Errorf("line %d: aliases make the document too large", n.Line)
-		}
-		if e.depth > maxNesting {
-			return nil, fmt.Errorf("line %d: nests deeper than %d", n.Line, maxNesting)
-		}
-	}
-	s[n] = &e
-	return &e, nil
-}
-
-// yamlValue is what a node is in the terms of JSON. The library's own way to it takes
-// quadratic time for a long mapping.
-func yamlValue(n *yaml.Node) (any, error) {
-	switch n.Kind {
-	case yaml.DocumentNode:
-		return yamlValue(n.Content[0])
-	case yaml.AliasNode:
-		return yamlValue(n.Alias)
-	case yaml.SequenceNode:
-		return yamlSequence(n)
-	case yaml.MappingNode:
-		return yamlMapping(n)
-	default:
-		return yamlScalar(n)
-	}
-}
-
-func yamlScalar(n *yaml.Node) (any, error) {
-	var v any
-	if err := n.Decode(&v); err != nil {
-		return nil, err
-	}
-	if _, is := v.(time.Time); is {
-		return n.Value, nil // JSON has no dates
-	}
-	return v, nil
-}
-
-func yamlSequence(n *yaml.Node) (any, error) {
-	array := make([]any, len(n.Content))
-	for i, element := range n.Content {
-		var err error
-		if array[i], err = yamlValue(element); err != nil {
-			return nil, err
-		}
-	}
-	return array, nil
-}
-
-// yamlMapping is an object whose keys are strings as they are written, also where YAML would
-// read a number: "200:".
-func yamlMapping(n *yaml.Node) (any, error) {
-	object := make(map[string]any, len(n.Content)/2)
-	var merged []*yaml.Node
-	for pair := range slices.Chunk(n.Content, 2) {
-		key, value := pair[0], pair[1]
-		if key.Kind == yaml.AliasNode {
-			key = key.Alias
-		}
-		_, twice := object[key.Value]
-		switch {
-		case key.Kind != yaml.ScalarNode:
-			return nil, fmt.Errorf("line %d: a key is no string", key.Line)
-		case key.ShortTag() == "!!merge":
-			merged = append(merged, value)
-			continue
-		case twice:
-			return nil, fmt.Errorf("line %d: %q stands twice in one object", key.Line, key.Value)
-		}
-		var err error
-		if object[key.Value], err = yamlValue(value); err != nil {
-			return nil, err
-		}
-	}
-	return object, mergeYAML(object, merged)
-}
-
-// mergeYAML adds what the merge keys ("<<") of an object name, one mapping or several, where it has
-// no member of its own, and where an earlier one has none.
-func mergeYAML(object map[string]any, merged []*yaml.Node) error {
-	for _, n := range merged {
-		v, err := yamlValue(n)
-		if err != nil {
+// spend prepares a node for the library, and everything in it.
+func (b *yamlBudget) spend(n *yaml.Node, depth int) error {
+	*b -= yamlBudget(8 + len(n.Value))
+	switch {
+	case depth < 0:
+		return fmt.Errorf("line %d: nests deeper than %d", n.Line, maxNesting)
+	case *b < 0:
+		return fmt.Errorf("line %d: the document holds too much: in its aliases, in large mappings, or in all", n.Line)
+	case n.Kind == yaml.AliasNode:
+		return b.spend(n.Alias, depth-1)
+	case n.Kind == yaml.MappingNode:
+		if err := b.spendKeys(n); err != nil {
 			return err
 		}
-		sources, several := v.([]any)
-		if !several {
-			sources = []any{v}
+	case n.ShortTag() == "!!timestamp":
+		n.Tag = "!!str" // JSON has no dates
+	}
+	for _, part := range n.Content {
+		if err := b.spend(part, depth-1); err != nil {
+			return err
 		}
-		for _, source := range sources {
-			members, ok := source.(map[string]any)
-			if !ok {
-				return fmt.Errorf("line %d: only mappings can be merged", n.Line)
-			}
-			for key, value := range members {
-				if _, has := object[key]; !has {
-					object[key] = value
-				}
-			}
+	}
+	return nil
+}
+
+// spendKeys makes each key of a mapping a string, as it is written, also where YAML would
+// read a number: "200:". It finds those that stand twice: the library does too, but it compares each
+// with each, and keeps an error for every two that are the same.
+func (b *yamlBudget) spendKeys(n *yaml.Node) error {
+	count := yamlBudget(len(n.Content) / 2)
+	*b -= count * count / 5 // which leaves a mapping about 10,000
+	seen := make(map[string]bool, count)
+	for pair := range slices.Chunk(n.Content, 2) {
+		key := pair[0]
+		switch {
+		case key.Kind != yaml.ScalarNode:
+			return fmt.Errorf("line %d: a key is no string", key.Line)
+		case seen[key.Value]:
+			return fmt.Errorf("line %d: %.100q stands twice in one object", key.Line, key.Value)
+		case key.ShortTag() != "!!merge":
+			key.Tag = "!!str"
 		}
+		seen[key.Value] = true
 	}
 	return nil
 }
