@@ -34,6 +34,8 @@ is right and wrong with a token, revokes sessions, and switches an environment o
 
 All of it comes from the admin API of a Caddy that runs, at --address, or where --config
 says, or at Caddy's default. That Caddy need not be up yet: the page waits for it.
+A page that is in view asks for decisions every 5 seconds and for all else every 15;
+Caddy logs each question at level INFO, under admin.api.
 
 Caddy's admin address refuses browsers, so that no web page can reach it. This command
 passes on what its own page asks for, to the routes under /byoa/ that it needs and to no

@@ -8,8 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,19 +31,33 @@ var consoleRoutes = []string{
 	"DELETE /byoa/users/{id}/sessions",
 }
 
+// consoleIDs are the forms of the IDs in those paths, as the gateway writes them. What
+// somebody pastes instead may be a token, and Caddy logs the paths that it is asked for.
+var consoleIDs = map[string]*regexp.Regexp{
+	"sid": regexp.MustCompile(`^` + lowerUUID + `(\.` + lowerUUID + `)?$`),
+	"id":  regexp.MustCompile(`^` + lowerUUID + `$`),
+}
+
+const lowerUUID = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}`
+
 const (
 	// maxConsoleBody is more than a request to check the largest token takes.
 	maxConsoleBody = maxTokenInput + 4096
-	// adminTimeout is how long the admin API may take to begin its answer.
-	adminTimeout = 15 * time.Second
+	// maxRelayedAnswer is more than the latest decisions of an environment take.
+	maxRelayedAnswer = 4 << 20
+	// adminDialTimeout is how long the admin API may take to accept a connection.
+	adminDialTimeout = 5 * time.Second
+	// adminTimeout is how long it may take until all of its answer is here: longer than
+	// it takes itself to give up on a store.
+	adminTimeout = actionTimeout + 5*time.Second
 )
 
 // adminRelay passes requests on to the admin API of a running Caddy.
 type adminRelay struct {
-	address string // as an operator would write it
-	dial    caddy.NetworkAddress
-	origin  *url.URL // what the admin API, too, takes for the same origin
-	proxy   *httputil.ReverseProxy
+	address   string // as an operator would write it
+	dial      caddy.NetworkAddress
+	origin    *url.URL // what the admin API, too, takes for the same origin
+	transport *http.Transport
 }
 
 // newAdminRelay reads the address as Caddy's own commands do.
@@ -63,15 +77,10 @@ func newAdminRelay(address string) (*adminRelay, error) {
 		a.dial.Host, _, _ = strings.Cut(at.Host, "|") // behind it are the permissions of the socket
 		a.origin.Host = "127.0.0.1"                   // HTTP wants a host; nobody looks at it
 	}
-	a.proxy = &httputil.ReverseProxy{
-		Rewrite:        a.rewrite,
-		ModifyResponse: bareAnswer,
-		ErrorHandler:   a.explain,
-		Transport: &http.Transport{
-			DialContext:           a.connect,
-			DisableKeepAlives:     true, // a connection must not outlive the config that it was made to
-			ResponseHeaderTimeout: adminTimeout,
-		},
+	a.transport = &http.Transport{
+		DialContext:        a.connect,
+		DisableKeepAlives:  true, // a connection must not outlive the config that it was made to
+		DisableCompression: true,
 	}
 	return a, nil
 }
@@ -85,11 +94,12 @@ func (a *adminRelay) handler() http.Handler {
 	return mux
 }
 
-// ServeHTTP passes a request on once all of it is here, so that the admin API never sees
-// a part of one.
+// ServeHTTP passes a request on once all of it is here, and the answer once all of that
+// is: neither side ever sees a part. Of the answer it passes on the status and the body;
+// whatever else a browser is told, the console says.
 func (a *adminRelay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if hasDotSegment(r.URL) {
-		refuseConsole(w, http.StatusBadRequest, ". and .. are no names")
+	if err := checkConsoleNames(r); err != nil {
+		refuseConsole(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxConsoleBody))
@@ -99,40 +109,77 @@ func (a *adminRelay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else if err != nil {
 		return // the browser has gone away
 	}
-	r.Body, r.ContentLength, r.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
-	a.proxy.ServeHTTP(w, r)
-}
-
-// hasDotSegment finds a name that would lead to another route once somebody decodes
-// and cleans the path.
-func hasDotSegment(u *url.URL) bool {
-	return slices.ContainsFunc(strings.Split(u.EscapedPath(), "/"), func(s string) bool {
-		decoded, err := url.PathUnescape(s)
-		return err != nil || decoded == "." || decoded == ".."
-	})
-}
-
-// rewrite leaves the method, the path and the body of what the browser sent.
-func (a *adminRelay) rewrite(p *httputil.ProxyRequest) {
-	p.Out.URL.Scheme, p.Out.URL.Host, p.Out.URL.RawQuery = a.origin.Scheme, a.origin.Host, ""
-	p.Out.Host = a.origin.Host
-	p.Out.Header = http.Header{"Content-Type": {"application/json"}}
-	if !a.dial.IsUnixNetwork() {
-		p.Out.Header.Set("Origin", a.origin.String()) // as Caddy's own commands say it
+	status, answer, err := a.ask(r, body)
+	if err != nil {
+		refuseConsole(w, http.StatusBadGateway, fmt.Sprintf("no Caddy answers at %s: %v", a.address, err))
+		return
 	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(answer) // nothing is left to do for a browser that has gone away
 }
 
-func (a *adminRelay) connect(ctx context.Context, _, _ string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, a.dial.Network, a.dial.JoinHostPort(0))
-}
-
-// bareAnswer leaves status, type and body of an answer. What else a browser is told, the console says.
-func bareAnswer(r *http.Response) error {
-	r.Header = http.Header{"Content-Type": r.Header["Content-Type"]}
+// checkConsoleNames refuses names that would lead to another route once somebody decodes
+// and cleans the path, and IDs that are none. It repeats neither.
+func checkConsoleNames(r *http.Request) error {
+	if slices.ContainsFunc(strings.Split(r.URL.EscapedPath(), "/"), isDotSegment) {
+		return errors.New(". and .. are no names")
+	}
+	for name, form := range consoleIDs {
+		if id := r.PathValue(name); id != "" && !form.MatchString(id) {
+			return errors.New("this is no ID: a session has a lower-case UUID, or two with a dot between them, a user has one")
+		}
+	}
 	return nil
 }
 
-// explain answers where there is no answer to pass on.
-func (a *adminRelay) explain(w http.ResponseWriter, _ *http.Request, err error) {
-	refuseConsole(w, http.StatusBadGateway, fmt.Sprintf("no Caddy answers at %s: %v", a.address, err))
+func isDotSegment(s string) bool {
+	decoded, err := url.PathUnescape(s)
+	return err != nil || decoded == "." || decoded == ".."
+}
+
+// ask sends the method, the path and the body of what the browser sent, and returns
+// status and body of the answer.
+func (a *adminRelay) ask(r *http.Request, body []byte) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+	defer cancel()
+	target := *a.origin
+	target.Path, target.RawPath = r.URL.Path, r.URL.RawPath
+	out, err := http.NewRequestWithContext(ctx, r.Method, target.String(), bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	out.Header.Set("Content-Type", "application/json")
+	if !a.dial.IsUnixNetwork() {
+		out.Header.Set("Origin", a.origin.String()) // as Caddy's own commands say it
+	}
+	status, answer, err = a.roundTrip(out)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("its answer is not here after %s", adminTimeout)
+	}
+	return status, answer, err
+}
+
+// roundTrip follows no redirect and no upgrade: neither is a part of the admin API.
+func (a *adminRelay) roundTrip(out *http.Request) (status int, answer []byte, err error) {
+	resp, err := a.transport.RoundTrip(out)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < http.StatusOK {
+		return 0, nil, fmt.Errorf("it answers with status %d", resp.StatusCode)
+	}
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxRelayedAnswer+1))
+	if err != nil {
+		return 0, nil, fmt.Errorf("its answer breaks off: %w", err)
+	}
+	if len(answer) > maxRelayedAnswer {
+		return 0, nil, fmt.Errorf("its answer is larger than %d bytes", maxRelayedAnswer)
+	}
+	return resp.StatusCode, answer, nil
+}
+
+func (a *adminRelay) connect(ctx context.Context, _, _ string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: adminDialTimeout}).DialContext(ctx, a.dial.Network, a.dial.JoinHostPort(0))
 }

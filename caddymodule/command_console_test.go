@@ -176,7 +176,9 @@ func TestConsoleRelaysWhatItsPageNeeds(t *testing.T) {
 		"POST /byoa/environments/production/enable",
 		"POST /byoa/environments/production/keys/rotate",
 		"DELETE /byoa/sessions/15ccfb32-c86d-8f40-9289-1485073e2a32",
-		"DELETE /byoa/users/auth0%7Ca%2Fb/sessions",
+		"DELETE /byoa/sessions/15ccfb32-c86d-8f40-9289-1485073e2a32.7e0bd4a5-9c3f-4a7e-8d53-3f6a7b1f8c11",
+		"DELETE /byoa/users/0d6c4b1e-92a4-5c3e-9b7e-6f1f3a1f7a10/sessions",
+		"GET /byoa/environments/a%2Fb%7C/decisions",
 	} {
 		t.Run(route, func(t *testing.T) {
 			method, path, _ := strings.Cut(route, " ")

@@ -80,6 +80,7 @@ func (b *browser) do(t *testing.T, task claims) any {
 // A view is how a page is looked at. The zero value is a desktop in light colours.
 type view struct {
 	scheme        string
+	forced        bool // the system's colours alone
 	width, height int
 }
 
@@ -101,6 +102,9 @@ func (b *browser) open(t *testing.T, url string, v view) {
 	}
 	if v.scheme != "" {
 		task["colorScheme"] = v.scheme
+	}
+	if v.forced {
+		task["forcedColors"] = "active"
 	}
 	b.do(t, task)
 }

@@ -92,6 +92,33 @@ func TestConsoleSwitchesTheEnvironmentOffAndOn(t *testing.T) {
 	g.send(t, get(home).bearer(session)).mustPass(t)
 }
 
+// What the page promises of the switch is what happens.
+func TestConsoleSaysHowLongTheSwitchIsKept(t *testing.T) {
+	for _, test := range []struct{ name, store, asks, remark, keeps, afterwards string }{
+		{"file", "", "Reloads and restarts do not change that", "off through reloads and restarts", "what is used and revoked", "Disabled"},
+		{"memory", "store memory", "a restart of Caddy does", "A restart of Caddy switches it on again", "what is used and revoked, until Caddy ends", "Enabled"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			g := startGateway(t, config{Store: test.store, Gate: "optional", Guarded: export})
+			b := g.openConsole(t)
+			if got := b.text(t, "#health-store dd"); got != test.keeps {
+				t.Errorf("the store keeps %q, want %q", got, test.keeps)
+			}
+			b.click(t, `role=button[name="Disable…"]`)
+			b.wait(t, "#confirm-text", test.asks)
+			b.click(t, confirmIt)
+			b.wait(t, "#remark", test.remark)
+			b.wait(t, "#remark", "routes that are optional stay open")
+			g.send(t, get(home)).mustPass(t)
+			g.send(t, get(home).bearer(g.issuer.token(t, nil))).mustRefuse(t, 403, "external_auth_disabled")
+			g.stop(t)
+			g.restart(t)
+			b.awaitPolls(t, 1)
+			b.wait(t, "#verdicts", test.afterwards)
+		})
+	}
+}
+
 func TestConsoleSaysWhereOnlyTheConfigSwitches(t *testing.T) {
 	g := startGateway(t, config{Environment: "enabled off"})
 	b := g.openConsole(t)
@@ -118,7 +145,7 @@ func TestConsoleRevokes(t *testing.T) {
 	g.send(t, get(home).bearer(sessions[1])).mustPass(t)
 
 	b.do(t, claims{"do": "check", "at": `role=radio[name="All sessions of a user"]`})
-	b.fill(t, `role=textbox[name="User ID"]`, "nobody")
+	b.fill(t, `role=textbox[name="User ID"]`, fmt.Sprint(ids[1].Payload["jti"])) // a UUID of no user
 	b.click(t, `role=button[name="Revoke…"]`)
 	b.click(t, confirmIt)
 	b.wait(t, "#confirm-error", "UUID")
@@ -130,6 +157,25 @@ func TestConsoleRevokes(t *testing.T) {
 	b.wait(t, "#toast", "are revoked")
 	for _, session := range sessions[1:] {
 		g.send(t, get(home).bearer(session)).mustRefuse(t, 401, "session_revoked")
+	}
+}
+
+// What is pasted for an ID may be a token, and Caddy logs the paths that it is asked
+// for. That no token is in its log is tested when it ends.
+func TestConsoleRevokesNothingThatIsNoID(t *testing.T) {
+	g := startGateway(t, config{})
+	b := g.openConsole(t)
+	for what, says := range map[string]string{"One session": "This is no session ID", "All sessions of a user": "This is no user ID"} {
+		b.do(t, claims{"do": "check", "at": `role=radio[name="` + what + `"]`})
+		for _, id := range []string{g.issuer.token(t, nil), "nobody", "15CCFB32-C86D-8F40-9289-1485073E2A32", `<img src=x onerror=alert(1)>`} {
+			b.fill(t, "#revoke-id", id)
+			b.click(t, `role=button[name="Revoke…"]`)
+			b.wait(t, "#revoke-error", says)
+			b.waitGone(t, "#confirm")
+		}
+	}
+	if n := b.evaluate(t, `performance.getEntriesByType('resource').filter((e) => /sessions/.test(e.name)).length`); n != 0.0 {
+		t.Errorf("%v requests were sent, want none", n)
 	}
 }
 

@@ -64,9 +64,6 @@ func TestConsoleShowsHostileTextAsText(t *testing.T) {
 	b.fill(t, tokenField, g.issuer.token(t, claims{"iss": hostile}))
 	b.click(t, checkButton)
 	b.wait(t, "#check-result li.broken", "issuer_mismatch")
-	b.fill(t, `role=textbox[name="Session ID"]`, hostile)
-	b.click(t, `role=button[name="Revoke…"]`)
-	b.wait(t, "#confirm-text", hostile)
 	if n := b.evaluate(t, `document.querySelectorAll('img, body script, [onerror]').length`); n != 0.0 {
 		t.Errorf("%v elements were made of text", n)
 	}
@@ -153,7 +150,7 @@ func TestConsoleLooks(t *testing.T) {
 func (b *browser) mustLookWell(t *testing.T, v view, name string) {
 	t.Helper()
 	b.mustBeAccessible(t, name)
-	if wide := b.evaluate(t, `document.documentElement.scrollWidth - innerWidth`).(float64); wide > 0 {
+	if wide := b.evaluate(t, `document.documentElement.scrollWidth - document.documentElement.clientWidth`).(float64); wide > 0 {
 		t.Errorf("%s: the page is wider than the window by %v", name, wide)
 	}
 	dir := os.Getenv("BYOA_SCREENSHOTS")

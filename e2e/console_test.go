@@ -16,7 +16,13 @@ import (
 // startConsole runs `caddy byoa console` for a gateway and returns the URL of its page.
 func (g *gateway) startConsole(t *testing.T) string {
 	t.Helper()
-	cmd := command(t.TempDir(), "byoa", "console", "--listen", "127.0.0.1:0", "--address", g.admin)
+	return startConsoleFor(t, g.admin, g.secrets)
+}
+
+// startConsoleFor runs it for whatever is at an address.
+func startConsoleFor(t *testing.T, admin string, s *secrets) string {
+	t.Helper()
+	cmd := command(t.TempDir(), "byoa", "console", "--listen", "127.0.0.1:0", "--address", admin)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()
@@ -31,7 +37,7 @@ func (g *gateway) startConsole(t *testing.T) string {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the console ended with %v", err)
 		}
-		g.secrets.mustNotBeIn(t, "what the console wrote", stderr.String())
+		s.mustNotBeIn(t, "what the console wrote", stderr.String())
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
@@ -102,18 +108,34 @@ func TestConsolePausesTheTable(t *testing.T) {
 	b.wait(t, refusedRows, sign)
 }
 
-// awaitPolls waits until the page has asked for the health that many times from now on.
-func (b *browser) awaitPolls(t *testing.T, polls int) {
+// asked is how often the page has asked for something whose path ends so.
+func (b *browser) asked(t *testing.T, path string) int {
 	t.Helper()
-	const count = `performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/byoa/health')).length`
-	before := b.evaluate(t, count).(float64)
+	n, _ := b.evaluate(t, fmt.Sprintf(`performance.getEntriesByType('resource').filter((e) => e.name.endsWith(%q)).length`, path)).(float64)
+	return int(n)
+}
+
+// awaitAsked waits until the page has asked for it that often.
+func (b *browser) awaitAsked(t *testing.T, path string, times int) {
+	t.Helper()
 	for until := time.Now().Add(patience); time.Now().Before(until); {
-		b.evaluate(t, `new Promise((resolve) => setTimeout(resolve, 100))`)
-		if b.evaluate(t, count).(float64) >= before+float64(polls) {
+		if b.asked(t, path) >= times {
 			return
 		}
+		b.evaluate(t, `new Promise((resolve) => setTimeout(resolve, 100))`)
 	}
-	t.Fatal("the page does not poll")
+	t.Fatalf("the page has asked for %s %d times, want %d", path, b.asked(t, path), times)
+}
+
+// awaitPolls has the page ask for everything that many times, as when it comes into view.
+func (b *browser) awaitPolls(t *testing.T, polls int) {
+	t.Helper()
+	for range polls {
+		before := b.asked(t, "/byoa/health")
+		b.evaluate(t, `document.dispatchEvent(new Event('visibilitychange'))`)
+		b.awaitAsked(t, "/byoa/health", before+1)
+		b.evaluate(t, `new Promise((resolve) => setTimeout(() => requestAnimationFrame(resolve), 200))`)
+	}
 }
 
 func TestConsoleShowsTrouble(t *testing.T) {
@@ -137,9 +159,18 @@ func TestConsoleOutlivesCaddy(t *testing.T) {
 	b.open(t, url, view{})
 	b.wait(t, "role=heading[level=1]", "production")
 	g.stop(t)
-	b.wait(t, "#lost", "Caddy is not running. No Caddy answers at "+address)
+	b.wait(t, "#lost", "Caddy does not answer. No Caddy answers at "+address)
+	b.wait(t, "#lost", "connection refused. If it is not running, start it")
+	b.wait(t, "#verdicts", "Not known now")
+	b.waitGone(t, `#verdicts >> text="Healthy"`)
+	b.wait(t, "#health-store", "Was healthy")
+	b.wait(t, `role=status >> nth=0`, "Caddy does not answer")
+	if title := b.evaluate(t, `document.title`); title != "Caddy does not answer: production – byoa console" {
+		t.Errorf("the title is %q while Caddy is gone", title)
+	}
+	b.mustBeAccessible(t, "Caddy gone")
 	b.open(t, url, view{})
-	b.wait(t, "role=heading[level=1]", "Caddy is not running")
+	b.wait(t, "role=heading[level=1]", "Caddy does not answer")
 	b.mustBeAccessible(t, "no Caddy")
 	g.restart(t)
 	b.wait(t, "role=heading[level=1]", "production")
@@ -185,7 +216,7 @@ func TestConsoleFollowsReloadsAndShowsTheEnvironmentAskedFor(t *testing.T) {
 	b.wait(t, "#verdicts", "Enabled")
 
 	g.load(t, "")
-	b.wait(t, "#lost, #notice", "No byoa config is in force")
+	b.wait(t, "#lost", "Caddy answers 503. No config with the app byoa is running.")
 }
 
 // restart runs the gateway again, at the addresses that it had.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A node is a program of ours in a Node.js process: it serves on loopback, says where
@@ -40,7 +41,9 @@ func startNode(t testing.TB, dir string, args ...string) *node {
 	}
 	n.stdin = stdin
 	t.Cleanup(func() { n.end(t) })
+	hangs := time.AfterFunc(patience, func() { _ = n.cmd.Process.Kill() })
 	line, err := bufio.NewReader(stdout).ReadString('\n')
+	hangs.Stop()
 	if err != nil {
 		n.end(t)
 		t.Fatalf("%s did not start; was `npm ci` run in e2e/%s?", n.name, dir)
@@ -54,6 +57,8 @@ func (n *node) end(t testing.TB) {
 	t.Helper()
 	n.once.Do(func() {
 		n.stdin.Close()
+		hangs := time.AfterFunc(patience, func() { _ = n.cmd.Process.Kill() })
+		defer hangs.Stop()
 		if err := n.cmd.Wait(); err != nil {
 			t.Errorf("%s ended with %v\n%s", n.name, err, n.stderr.String())
 		}

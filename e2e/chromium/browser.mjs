@@ -3,7 +3,7 @@
 // named as Playwright's selectors do, such as role=button[name="Check"]. It ends when
 // its input does.
 //
-//   {do: "open", url, width, height, colorScheme}   in a context of its own
+//   {do: "open", url, width, height, colorScheme, forcedColors}   in a context of its own
 //   {do: "click" | "focus" | "check", at}
 //   {do: "fill", at, text}
 //   {do: "press", key}                              where the focus is
@@ -28,9 +28,9 @@ const patience = 30_000
 let page
 let troubles = []
 
-async function open({ url, width = 1280, height = 800, colorScheme = 'light' }) {
+async function open({ url, width = 1280, height = 800, colorScheme = 'light', forcedColors = 'none' }) {
   await page?.context().close()
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, reducedMotion: 'reduce' })
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, forcedColors, reducedMotion: 'reduce' })
   context.setDefaultTimeout(patience)
   page = await context.newPage()
   page.on('pageerror', (error) => troubles.push(`script: ${error.message}`))

@@ -6,6 +6,8 @@ import { announce, byId, icon, make, setText, show } from './dom.js'
 import { count } from './format.js'
 
 let environment = ''
+let question = 0 // the number of the latest
+let waiting = false // for its answer
 
 const isAssertion = () => byId('check').elements.kind.value === 'assertion'
 
@@ -18,7 +20,7 @@ export function startCheck() {
   })
   form.addEventListener('submit', (event) => {
     event.preventDefault()
-    submit(form.querySelector('button'))
+    submit()
   })
 }
 
@@ -31,7 +33,10 @@ export function checkIn(name) {
   forgetResult()
 }
 
+// forgetResult forgets the answer that is still to come, too.
 function forgetResult() {
+  question++
+  waiting = false
   complain('')
   show(byId('check-result'))
 }
@@ -44,24 +49,31 @@ function complain(text, field) {
   if (field) byId(field).focus()
 }
 
-async function submit(button) {
+async function submit() {
   const token = byId('check-token').value.trim().replace(/^Bearer\s+/i, '')
   const subject = byId('check-subject').value.trim()
+  if (!token && waiting) return // asked twice
   forgetResult()
   if (!token) return complain('Paste a token to check.', 'check-token')
   if (isAssertion() && !subject) return complain('Name the subject that the assertion has to be about.', 'check-subject')
-  if (button.ariaDisabled === 'true') return
-  button.ariaDisabled = 'true'
-  const asked = environment
+  byId('check-token').value = ''
+  show(byId('check-result'), make('p', { class: 'soft' }, 'Checking…'))
+  waiting = true
+  await answer(++question, isAssertion() ? { assertion: token, subject } : { encodedJwt: token })
+}
+
+// answer shows what comes back, unless something else has been asked by then.
+async function answer(mine, asked) {
+  let then
   try {
-    const report = await api.check(asked, isAssertion() ? { assertion: token, subject } : { encodedJwt: token })
-    byId('check-token').value = ''
-    if (asked === environment) showReport(report)
+    const report = await api.check(environment, asked)
+    then = () => showReport(report)
   } catch (failure) {
-    complain(failure.message)
-  } finally {
-    button.ariaDisabled = 'false'
+    then = () => complain(failure.message)
   }
+  if (mine !== question) return
+  forgetResult()
+  then()
 }
 
 function showReport(report) {

@@ -48,14 +48,15 @@ export function showDecisions(list) {
 }
 
 // withKeys gives each decision a key that stays its own: all that it says, and how
-// many before it said just the same.
+// many before it said just the same. It names them in the same way, for the ear.
 function withKeys(list) {
   const seen = new Map()
+  const nth = (text) => seen.set(text, (seen.get(text) ?? 0) + 1).get(text)
   return [...list].reverse().map((decision) => {
     const text = JSON.stringify(decision)
-    const n = (seen.get(text) ?? 0) + 1
-    seen.set(text, n)
-    return { ...decision, key: `${n} ${text}` }
+    const name = `${words[decision.decision] ?? decision.decision} at ${timeOfDay(decision.time)}`
+    const n = nth(name)
+    return { ...decision, key: `${nth(text)} ${text}`, name: n > 1 ? `${name}, number ${n}` : name }
   }).reverse()
 }
 
@@ -76,11 +77,13 @@ function render() {
 }
 
 // holdStill keeps the row that has the focus where it is when others come in above it.
+// Where that row is gone the focus stays in the table.
 function holdStill(change) {
   const row = document.activeElement.closest('#decisions tr')
   const before = row?.getBoundingClientRect().top
   change()
   if (row?.isConnected) byId('decisions-scroll').scrollTop += row.getBoundingClientRect().top - before
+  else if (row) byId('decisions-scroll').focus({ preventScroll: true })
 }
 
 function emptyText() {
@@ -98,7 +101,7 @@ const row = (d) => make('tr', { role: 'row', 'data-key': d.key, class: refused(d
   cell('request', make('code', {}, requestOf(d) || '–')),
   cell('more', make('button', {
     type: 'button', class: 'disclose', 'data-open': d.key, 'aria-expanded': String(open.has(d.key)),
-    'aria-label': `Details of ${words[d.decision] ?? d.decision} at ${timeOfDay(d.time)}`,
+    'aria-label': `Details of ${d.name}`,
   }, icon('more'))))
 
 const styles = { Reason: 'prose', 'Report only': 'prose', Request: 'whole' }

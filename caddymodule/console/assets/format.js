@@ -30,10 +30,13 @@ export function timeOfDay(when) {
 }
 
 // moment is a time relative to now, which `tick` keeps true; null where there is none.
-export function moment(text) {
+// Once it is over it reads as overdue does, where that is given.
+export function moment(text, overdue = null) {
   const date = parse(text)
-  return date && make('time', { datetime: text, title: full.format(date), 'data-live': true }, fromNow(date))
+  return date && make('time', { datetime: text, title: full.format(date), 'data-live': true, 'data-overdue': overdue }, told(date, overdue))
 }
+
+const told = (date, overdue) => overdue && date <= Date.now() ? overdue : fromNow(date)
 
 // stamp is the time of day, with the date in front where that is not today's.
 export function stamp(text) {
@@ -52,7 +55,7 @@ export const fullTime = (text) => {
 // tick brings the relative times on the page up to date, those that read differently by now.
 export function tick() {
   for (const element of document.querySelectorAll('time[data-live]')) {
-    const text = fromNow(new Date(element.dateTime))
+    const text = told(new Date(element.dateTime), element.dataset.overdue)
     if (element.textContent !== text) element.textContent = text
   }
 }

@@ -4,8 +4,14 @@ import * as api from './api.js'
 import { confirmed } from './confirm.js'
 import { byId, setText, tell } from './dom.js'
 
+const uuid = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+
+// form is what an ID has to look like before it is sent anywhere: what is pasted in its
+// place may be a token.
 const kinds = {
   session: {
+    form: new RegExp(`^${uuid}(\\.${uuid})?$`),
+    wrong: 'This is no session ID: it is a lower-case UUID, or two with a dot between them. Nothing was sent.',
     label: 'Session ID',
     hint: 'The sid of its tokens. Decisions show it in their details.',
     title: 'Revoke this session?',
@@ -14,6 +20,8 @@ const kinds = {
     act: api.revokeSession,
   },
   user: {
+    form: new RegExp(`^${uuid}$`),
+    wrong: 'This is no user ID: it is a lower-case UUID. Nothing was sent.',
     label: 'User ID',
     hint: 'The gateway’s own ID of the user: sub of a session token, not of the external JWT.',
     title: 'Revoke all sessions of this user?',
@@ -33,8 +41,9 @@ export function startRevoke() {
   form.addEventListener('submit', async (event) => {
     event.preventDefault()
     const id = byId('revoke-id').value.trim()
-    complain(id ? '' : `Give the ${kinds[chosen()].label}.`)
-    if (id && await revoke(chosen(), id)) byId('revoke-id').value = ''
+    const wrong = mistake(kinds[chosen()], id)
+    complain(wrong)
+    if (!wrong && await revoke(chosen(), id)) byId('revoke-id').value = ''
   })
   describe()
 }
@@ -43,6 +52,11 @@ function describe() {
   setText(byId('revoke-id-label'), kinds[chosen()].label)
   setText(byId('revoke-hint'), kinds[chosen()].hint)
   complain('')
+}
+
+function mistake(kind, id) {
+  if (!id) return `Give the ${kind.label}.`
+  return kind.form.test(id) ? '' : kind.wrong
 }
 
 function complain(text) {
