@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,8 @@ func init() { caddy.RegisterModule(keyless{}) }
 func TestAdminRotatesNothingWhereThereAreNoKeys(t *testing.T) {
 	g := prepareAdmin(t)
 	config := `{
-		"admin": {"listen": "` + g.admin + `"},
+		"admin": {"listen": "` + g.admin + `", "config": {"persist": false}},
+		"storage": {"module": "file_system", "root": "` + filepath.Join(g.storage(), "storage") + `"},
 		"logging": {"logs": {"default": {"writer": {"output": "file", "filename": "` + g.logFile + `"}}}},
 		"apps": {"byoa": {"environments": {"default": {
 			"issuer": "` + g.issuer.URL() + `", "jwks_url": "` + g.issuer.JWKSURL() + `",

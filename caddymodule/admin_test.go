@@ -285,7 +285,7 @@ func TestAdminAnswersFromTheConfigInForce(t *testing.T) {
 
 func TestAdminWithoutAnyEnvironment(t *testing.T) {
 	g := startAdmin(t, plainEnvironment, plainSite)
-	if err := caddy.Load([]byte(`{"admin":{"listen":"`+g.admin+`"}}`), true); err != nil {
+	if err := caddy.Load([]byte(`{"admin":{"listen":"`+g.admin+`","config":{"persist":false}}}`), true); err != nil {
 		t.Fatal(err)
 	}
 	g.refused(request{path: "/byoa/health"}, 503, "no config with the app byoa is running")
