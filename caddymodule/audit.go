@@ -50,6 +50,9 @@ func (v *visit) refused(ctx context.Context, err error, s *gateway.Session) {
 	if v.knows(err) || gateway.CodeOf(err) == "" && ctx.Err() != nil { // a client that has gone away is not refused
 		return
 	}
+	if r := (*gateway.Refusal)(nil); s == nil && errors.As(err, &r) {
+		s = r.Session
+	}
 	v.audit.tell(ctx, v, about(gateway.Event{Kind: kindRefusal, Err: err}, s))
 }
 

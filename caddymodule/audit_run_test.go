@@ -280,7 +280,7 @@ func (a *audited) runAuditCases(t *testing.T) {
 			who(map[string]any{"msg": "done", "decision": "revoke", "method": "POST", "path": api + "/revoke"}),
 		}},
 		{"a revoked session", func() { a.want(request{path: "/wallets/1", bearer: session}, 401, "session_revoked") }, []map[string]any{
-			anybody("session_revoked", "GET", "/wallets/1"),
+			who(anybody("session_revoked", "GET", "/wallets/1")),
 		}},
 		{"a CORS preflight", func() {
 			a.do(request{method: "OPTIONS", path: "/wallets/1", header: http.Header{

@@ -70,7 +70,7 @@ func (e *Environment) remembered(ctx context.Context, key [32]byte, credential s
 	}
 	e.observe(ctx, Event{Kind: EventMemory})
 	if err := e.revokedBy(r.marks, r.session.issued()); err != nil {
-		return nil, err
+		return nil, whose(r.session, err)
 	}
 	return r.session, nil
 }

@@ -30,14 +30,23 @@ func (e *Environment) marksOf(s *Session) marks {
 // revoked returns nil, or why the tokens of a session, or the external JWT that it
 // stands for, no longer count.
 func (e *Environment) revoked(s *Session) error {
-	return e.revokedBy(e.marksOf(s), s.issued())
+	return whose(s, e.revokedBy(e.marksOf(s), s.issued()))
+}
+
+// whose adds to a refusal whose session it is about: it was verified, and whoever
+// watches for a stolen token wants to know.
+func whose(s *Session, err error) error {
+	if r := (*Refusal)(nil); errors.As(err, &r) {
+		r.Session = s
+	}
+	return err
 }
 
 // originRevoked is [Environment.revoked] for the external JWT behind a session, as a
 // credential: it starts no session once one that came from it was given up.
 func (e *Environment) originRevoked(s *Session) error {
 	m := marks{e.sessionMark(s.Origin), e.originMark(s.Origin), e.userMark(s.UserID)}
-	return e.revokedBy(m, s.issued())
+	return whose(s, e.revokedBy(m, s.issued()))
 }
 
 // elevatedRevoked is [Environment.revoked] for an elevated token, whose session is known by its ID alone.

@@ -51,6 +51,9 @@ type Refusal struct {
 	// Err is what was wrong, in words fit for the client. It never holds a token.
 	Err error
 
+	// Session is whose token was refused, where that is known although it was: for the log alone.
+	Session *Session
+
 	// Cause is for the log alone.
 	Cause error
 }
