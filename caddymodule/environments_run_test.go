@@ -210,11 +210,14 @@ func TestOneEnvironmentIsSwitchedOffAlone(t *testing.T) {
 		}
 	}
 
+	leaving := first.session(first.externalJWT("bob"))
+	first.want(first.read(leaving), 200, "")
 	first.lines = "enabled off"
 	loadTenants(g, first, second)
-	for _, r := range append(requests(first), first.read(""), first.endpoint("revoke", of[first].session, "")) {
+	for _, r := range append(requests(first), first.read("")) {
 		first.want(r, 403, "external_auth_disabled")
 	}
+	first.want(first.endpoint("revoke", leaving, ""), 204, "") // whoever leaves now has left
 	for _, r := range requests(second) {
 		second.want(r, 200, "")
 	}
@@ -225,5 +228,6 @@ func TestOneEnvironmentIsSwitchedOffAlone(t *testing.T) {
 		first.want(r, 200, "")
 	}
 	first.want(first.read(""), 401, "token_missing")
+	first.want(first.read(leaving), 401, "session_revoked")
 	first.want(first.endpoint("revoke", of[first].session, ""), 204, "")
 }
