@@ -9,13 +9,15 @@ import (
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // prepareAdmin is prepare for a gateway with an admin API.
 func prepareAdmin(t *testing.T) *running {
 	t.Helper()
 	g := prepare(t)
-	g.admin = freeAddress(t)
+	g.admin = freeport.Address(t)
 	return g
 }
 

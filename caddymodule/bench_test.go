@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
 
@@ -145,7 +145,7 @@ func BenchmarkThroughCaddy(b *testing.B) {
 	issuer := verifiertest.NewIssuer(b)
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
 	b.Cleanup(upstream.Close)
-	plain, gated := benchAddress(b), benchAddress(b)
+	plain, gated := freeport.Address(b), freeport.Address(b)
 	proxy := map[string]any{"handler": "reverse_proxy", "upstreams": []any{map[string]any{"dial": upstream.Listener.Addr().String()}}}
 	config := benchConfig(b, issuer, map[string]any{
 		"plain": server(plain, proxy),
@@ -169,16 +169,6 @@ func BenchmarkThroughCaddy(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(took[1])/float64(took[0]), "gated/plain")
-}
-
-func benchAddress(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func benchCall(b *testing.B, address, token string) {

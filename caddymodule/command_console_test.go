@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // consoleRun is `caddy byoa console`, which ends with the test.
@@ -336,7 +338,7 @@ func TestConsoleBoundsRequestBodies(t *testing.T) {
 }
 
 func TestConsoleWaitsForACaddyThatIsNotThere(t *testing.T) {
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	c := startConsole(t, "--address", address)
 	a := do(t, c.ask(t, http.MethodGet, "/byoa/environments", ""))
 	if a.status != http.StatusBadGateway || !strings.Contains(a.error(t), "no Caddy answers at "+address) {
@@ -382,7 +384,7 @@ func TestConsoleFindsTheAdminAPIAsCaddyDoes(t *testing.T) {
 func TestConsolePrintsItsAddressAndEnds(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
-			c := startConsole(t, "--address", freeAddress(t))
+			c := startConsole(t, "--address", freeport.Address(t))
 			if a := do(t, c.ask(t, http.MethodGet, "/", "")); a.status != http.StatusOK {
 				t.Errorf("the page: %d", a.status)
 			}

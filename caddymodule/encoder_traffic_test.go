@@ -18,6 +18,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // A client brings tokens in every place that the product reads, and Caddy logs the request
@@ -120,7 +122,7 @@ func loggedTraffic(t *testing.T, format string, credentials bool) string {
 	if credentials {
 		option = "log_credentials"
 	}
-	address, logFile := freeAddress(t), filepath.Join(t.TempDir(), "caddy.log")
+	address, logFile := freeport.Address(t), filepath.Join(t.TempDir(), "caddy.log")
 	stop := runCaddy(t, fmt.Sprintf(`{
 		admin off
 		persist_config off
@@ -145,7 +147,7 @@ func loggedTraffic(t *testing.T, format string, credentials bool) string {
 			transport fastcgi
 		}
 		respond / ok
-	}`, option, logFile, format, address, freeAddress(t), upstream.Listener.Addr(), freeAddress(t)))
+	}`, option, logFile, format, address, freeport.Address(t), upstream.Listener.Addr(), freeport.Address(t)))
 	for _, path := range []string{"/", "/redirected", "/failed", "/dead", "/alive", "/php"} {
 		sendTokens(t, address, path, tokens)
 	}
@@ -225,14 +227,4 @@ func adaptCaddyfile(t *testing.T, config string) []byte {
 		t.Fatal(err)
 	}
 	return adapted
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/caddy-byoa/caddy-byoa/caddymodule"
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
 
@@ -26,7 +27,7 @@ func twoTenants(t *testing.T) (g *running, first, second *tenant) {
 	g = prepare(t)
 	first = &tenant{running: g, name: "first", id: environmentID, at: g.address, issuer: g.issuer}
 	second = &tenant{
-		running: g, name: "second", id: "0b0ad6ce-6a2e-4d0c-8c3f-5b4f2f7d1c55", at: freeAddress(t), issuer: verifiertest.NewIssuer(t),
+		running: g, name: "second", id: "0b0ad6ce-6a2e-4d0c-8c3f-5b4f2f7d1c55", at: freeport.Address(t), issuer: verifiertest.NewIssuer(t),
 	}
 	return g, first, second
 }

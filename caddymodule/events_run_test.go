@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 func init() { caddy.RegisterModule(eventRecorder{}) }
@@ -97,7 +99,7 @@ func allEvents(does string) []string {
 
 func TestEvents(t *testing.T) {
 	g := withEvents(t, allEvents("")...)
-	g.admin = freeAddress(t)
+	g.admin = freeport.Address(t)
 	g.load(plainEnvironment, plainSite)
 	session := g.signIn("alice")
 	elevated := g.elevate(session, "alice", "wallet:export")

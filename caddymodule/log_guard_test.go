@@ -17,6 +17,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 func init() {
@@ -325,7 +327,7 @@ func TestUnguardedLoggers(t *testing.T) {
 		}`, []string{access, access0, proxy, rewrite}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			asker, files := askedIn(t, strings.ReplaceAll(c.config, "ADDRESS", freeAddress(t)))
+			asker, files := askedIn(t, strings.ReplaceAll(c.config, "ADDRESS", freeport.Address(t)))
 			if got := unguardedLoggers(asker.ctx, all); !slices.Equal(got, c.want) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}
@@ -340,7 +342,7 @@ func TestUnguardedLoggers(t *testing.T) {
 func TestUnguardedLoggersAgainstLines(t *testing.T) {
 	for _, format := range []string{"json", "byoa"} {
 		t.Run(format, func(t *testing.T) {
-			address := freeAddress(t)
+			address := freeport.Address(t)
 			asker, files := askedIn(t, fmt.Sprintf(`{
 				log {
 					output file LOG

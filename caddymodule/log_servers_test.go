@@ -9,6 +9,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 func init() {
@@ -63,7 +65,7 @@ func TestServerLoggers(t *testing.T) {
 		}`, []string{"http.handlers.push", "http.log.error"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, port, _ := strings.Cut(freeAddress(t), ":")
+			_, port, _ := strings.Cut(freeport.Address(t), ":")
 			asker, _ := askedIn(t, "{\nlog {\n output file LOG\n }\n}\n"+strings.ReplaceAll(c.site, "PORT", port))
 			if got := serverLoggers(asker.server(t)); !slices.Equal(got, c.want) {
 				t.Errorf("got  %q\nwant %q", got, c.want)
@@ -110,7 +112,7 @@ func TestLeadsTo(t *testing.T) {
 			if name != "invoke" {
 				named = ""
 			}
-			asker, _ := askedIn(t, fmt.Sprintf("{\nlog {\n output file LOG\n }\n}\n%shttp://%s {\n%s\n}", named, freeAddress(t), site))
+			asker, _ := askedIn(t, fmt.Sprintf("{\nlog {\n output file LOG\n }\n}\n%shttp://%s {\n%s\n}", named, freeport.Address(t), site))
 			if got, want := leadsTo(asker.server(t), needle), !strings.HasPrefix(name, "nowhere"); got != want {
 				t.Errorf("found: got %v, want %v", got, want)
 			}
@@ -154,7 +156,7 @@ func TestRequireGuardedLogs(t *testing.T) {
 func TestUnguardedServers(t *testing.T) {
 	for _, format := range []string{"json", "byoa"} {
 		t.Run(format, func(t *testing.T) {
-			asker, _ := askedIn(t, fmt.Sprintf("{\nlog {\n output file LOG\n format %s\n }\n}\nhttp://%s {\n log\n respond ok\n}", format, freeAddress(t)))
+			asker, _ := askedIn(t, fmt.Sprintf("{\nlog {\n output file LOG\n format %s\n }\n}\nhttp://%s {\n log\n respond ok\n}", format, freeport.Address(t)))
 			app, err := asker.ctx.App("http")
 			if err != nil {
 				t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // scrape reads the metrics of this product from a /metrics of Caddy's.
@@ -33,7 +35,7 @@ func (g *running) scrape(at string) map[string]float64 {
 func counted(t *testing.T, name string) (g *running, environment string) {
 	t.Helper()
 	g = prepare(t)
-	g.admin = freeAddress(t)
+	g.admin = freeport.Address(t)
 	environment = strings.Replace(plainEnvironment, "environment", "environment "+name, 1)
 	g.load(environment, plainSite)
 	return g, environment
@@ -139,7 +141,7 @@ func (g *running) wantHit(series string) {
 // A reload makes a new registry. What was counted is in it, and goes on counting; what is gone from the config is not.
 func TestMetricsGoOnCountingAfterAReload(t *testing.T) {
 	g, environment := counted(t, "reloaded")
-	site := freeAddress(t)
+	site := freeport.Address(t)
 	g.sites = "http://" + site + ` {
 	metrics
 }`

@@ -5,12 +5,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // An issuer that is down is asked again and again: the log says so once, and once that it is over.
 func TestLogOfAnIssuerThatIsDown(t *testing.T) {
 	g := prepare(t)
-	g.admin = freeAddress(t)
+	g.admin = freeport.Address(t)
 	g.issuer.Fail(true)
 	g.load(strings.Replace(plainEnvironment, "environment", "environment down", 1), plainSite)
 	result := func(result string) string {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/caddy-byoa/caddy-byoa/caddymodule"
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
 
@@ -104,12 +105,12 @@ func (g *running) loadElsewhere(environments string, c refusal) error {
 	defer func() { g.address, g.sites, g.edit = address, sites, nil }()
 	g.edit = c.edit
 	if c.address == "" {
-		c.address = freeAddress(g.t)
+		c.address = freeport.Address(g.t)
 	}
 	if c.environment == "" {
 		c.environment = "second"
 	}
-	g.address = freeAddress(g.t)
+	g.address = freeport.Address(g.t)
 	g.sites = "http://" + c.address + " {\n byoa " + c.environment + "\n reverse_proxy {{upstream}}\n}"
 	return g.tryLoad(environments, plainSite)
 }

@@ -22,6 +22,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-byoa/caddy-byoa/caddymodule"
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
 
@@ -63,7 +64,7 @@ func prepare(t *testing.T) *running {
 		t:        t,
 		issuer:   verifiertest.NewIssuer(t),
 		upstream: newUpstream(t),
-		address:  freeAddress(t),
+		address:  freeport.Address(t),
 		logFile:  filepath.Join(t.TempDir(), "caddy.log"),
 	}
 	t.Cleanup(func() {
@@ -173,16 +174,6 @@ func (g *running) waitUntilItListens() {
 func portOf(address string) string {
 	_, port, _ := net.SplitHostPort(address)
 	return port
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // external is a JWT that signs user in.

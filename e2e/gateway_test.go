@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // patience is how long to wait for what happens at once unless something is broken.
@@ -89,7 +91,7 @@ func (g *gateway) tryStart(t testing.TB) (p *process, err error) {
 
 func (g *gateway) startOnce(t testing.TB) (*process, error) {
 	t.Helper()
-	g.address, g.admin = freeAddress(t), freeAddress(t)
+	g.address, g.admin = freeport.Address(t), freeport.Address(t)
 	p := &process{logs: t.TempDir(), secrets: g.secrets, ended: make(chan struct{})}
 	return p, p.run(t, g.config.dir, g.writeCaddyfile(t, p.logs))
 }
@@ -114,16 +116,6 @@ func (g *gateway) reload(t testing.TB) {
 	if err != nil {
 		t.Fatalf("reloading: %v\n%s", err, out)
 	}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // stop ends the gateway in an orderly way, as an operator would.

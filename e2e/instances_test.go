@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // instances are gateways of one environment on one storage, each with a store of its own.
@@ -255,7 +257,7 @@ func killWithTheLock(t *testing.T, g *gateway, storage string) {
 	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	g.address, g.admin = freeAddress(t), freeAddress(t)
+	g.address, g.admin = freeport.Address(t), freeport.Address(t)
 	holder := command(g.config.dir, "run", "--config", g.writeCaddyfile(t, t.TempDir()), "--adapter", "caddyfile")
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 const otherIssuer = "https://login.other.test"
@@ -125,7 +127,7 @@ func TestTroubleOfOneIssuerIsNotThatOfAnother(t *testing.T) {
 	wellBehaved := []string{web.url + "/good", web.url + "/near"}
 	hostile := []string{
 		web.url + "/page", web.url + "/cut-off", web.url + "/huge", web.url + "/far", web.url + "/broken",
-		"http://" + freeAddress(t) + "/nobody-listens",
+		"http://" + freeport.Address(t) + "/nobody-listens",
 	}
 	var c config
 	for _, url := range append(wellBehaved, hostile...) {
