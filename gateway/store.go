@@ -14,8 +14,8 @@ var ErrUsed = errors.New("already used")
 var ErrFull = errors.New("the record is full")
 
 // A Store is the record of what must not be forgotten: assertions and elevated
-// tokens that were used up, and sessions that were revoked. It is no cache:
-// where it cannot tell, it returns an error, and callers refuse.
+// tokens that were used up, sessions that were revoked, and which identities are one
+// user's. It is no cache: where it cannot tell, it returns an error, and callers refuse.
 //
 // All methods may be called concurrently. Keys are opaque, 1 to 512 bytes.
 // Implementations prove themselves with package storetest.
@@ -39,6 +39,8 @@ type Store interface {
 	// RevokedAt returns when key was revoked, or the zero time if it was not.
 	// It answers from memory: it is asked several times for every request.
 	RevokedAt(key string) (time.Time, error)
+
+	Directory
 }
 
 // A Revocation is what a [Store] is told of something that is revoked.

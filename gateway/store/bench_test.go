@@ -69,6 +69,49 @@ func BenchmarkRevokedAt(b *testing.B) {
 	})
 }
 
+func BenchmarkOwner(b *testing.B) {
+	eachStore(b, func(b *testing.B, s gateway.Store) {
+		user := func(i int) gateway.Identity { return gateway.Identity{ID: fmt.Sprintf("%x", hash(i))} }
+		for i := range 100 {
+			if _, err := s.Link(b.Context(), gateway.Link{UserID: user(i).ID, By: user(i), Joins: user(-i - 1), At: time.Now()}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for name, id := range map[string]string{"linked": user(-1).ID, "not linked": user(0).ID} {
+			b.Run(name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					_, _ = s.Owner(id)
+				}
+			})
+		}
+	})
+}
+
+func BenchmarkVisit(b *testing.B) {
+	eachStore(b, func(b *testing.B, s gateway.Store) {
+		var next atomic.Int64
+		visit := func(i int64) {
+			if _, err := s.Visit(context.Background(), gateway.Identity{ID: fmt.Sprintf("%x", hash(int(i)))}, time.Now()); err != nil {
+				b.Error(err)
+			}
+		}
+		b.Run("known user", func(b *testing.B) {
+			for b.Loop() {
+				visit(-1)
+			}
+		})
+		b.Run("64 new users", func(b *testing.B) {
+			b.SetParallelism(32) // for each of two processors
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					visit(next.Add(1))
+				}
+			})
+		})
+	})
+}
+
 func BenchmarkCacheGet(b *testing.B) {
 	c := mustCache(b, 64<<20)
 	for i := range 10_000 {

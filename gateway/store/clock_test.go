@@ -189,8 +189,8 @@ func TestFileHoldsNoMoreInMemory(t *testing.T) {
 	}
 }
 
-// TestFileRoomLowered: there are more revocations than there is room for now. They
-// make way as they expire, and not before.
+// TestFileRoomLowered: somebody lowered the capacity, and there are more revocations
+// than it has room for. They make way as they expire, and not before.
 func TestFileRoomLowered(t *testing.T) {
 	p := newPlace(t)
 	f := p.open(t, capacity)

@@ -20,7 +20,11 @@ import (
 const (
 	damageKey = "key-%03d-of-some-length-to-fill-the-pages-of-the-file"
 	keys      = 200
+	users     = 100
 )
+
+func userID(i int) string   { return fmt.Sprintf("user-%03d", i) }
+func linkedID(i int) string { return fmt.Sprintf("linked-%03d", i) }
 
 var pageSize = os.Getpagesize() // bbolt takes it over
 
@@ -36,6 +40,9 @@ func usedStore(t *testing.T) []byte {
 				t.Error(err)
 			}
 		})
+	}
+	for i := range users {
+		wg.Go(func() { mustLink(t, f, userID(i), userID(i), linkedID(i)) })
 	}
 	wg.Wait()
 	if err := f.Revoke(t.Context(), gateway.Revocation{Key: "session", At: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
@@ -149,6 +156,10 @@ func countUsed(t *testing.T, path string) (used int, err error) {
 	if at, err := f.RevokedAt("session"); err != nil || at.IsZero() {
 		t.Errorf("asking for the revocation: got %v, %v, want one", at, err)
 	}
+	for i := range users {
+		wantOwner(t, f, linkedID(i), userID(i))
+		wantIdentities(t, f, userID(i), userID(i), linkedID(i))
+	}
 	for i := range keys {
 		if errors.Is(use(t, f, fmt.Sprintf(damageKey, i)), gateway.ErrUsed) {
 			used++
@@ -207,6 +218,23 @@ func TestFileFirstMetaDamaged(t *testing.T) {
 	mustClose(t, mustOpen(t, mustWrite(t, whole)))
 }
 
+// TestFileCutBeforeRead: the database may hold its locks for ever when it was read. No
+// request may wait for them, and neither may the end of the process.
+func TestFileCutBeforeRead(t *testing.T) {
+	path := mustWrite(t, usedStore(t))
+	f := mustOpen(t, path)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := f.User(t.Context(), userID(0))
+		wantError(t, err, path, "panicked")
+		wantError(t, use(t, f, "new"), path, "panicked")
+	}
+	wantOwner(t, f, linkedID(0), userID(0))
+	mustClose(t, f)
+}
+
 // TestFileCutWhileOpen: reading past the end of a file that is mapped into memory
 // kills the process, unless it is prepared for that.
 func TestFileCutWhileOpen(t *testing.T) {
@@ -218,7 +246,12 @@ func TestFileCutWhileOpen(t *testing.T) {
 	for i := range 3 {
 		wantError(t, use(t, f, fmt.Sprint("new-", i)), path, "panicked")
 		wantError(t, f.Probe(t.Context()), path, "panicked")
+		_, err := f.User(t.Context(), userID(0))
+		wantError(t, err, path, "panicked")
+		_, err = f.Visit(t.Context(), identity(userID(0)), time.Now())
+		wantError(t, err, path, "panicked")
 	}
+	wantOwner(t, f, linkedID(0), userID(0))
 	if at, err := f.RevokedAt("session"); err != nil || at.IsZero() {
 		t.Errorf("asking for a revocation: got %v, %v, want what is known", at, err)
 	}

@@ -28,7 +28,7 @@ var (
 // damaged says that the file cannot be trusted, and what can be done about it.
 func damaged(what string, args ...any) error {
 	return fmt.Errorf(what+" (the file is damaged, or was never a store: restore it from a copy; or move it away"+
-		" and start with an empty store, which forgets what was used up and revoked)", args...)
+		" and start with an empty store, which forgets what was used up and revoked, and which identities are one user's)", args...)
 }
 
 // createDatabase makes an empty store at path, where there must be nothing.
@@ -45,7 +45,7 @@ func createDatabase(path string) error {
 		if err := meta.Put(formatName, strconv.AppendInt(nil, format, 10)); err != nil {
 			return err
 		}
-		return errors.Join(createLedger(tx, spentLedger), createLedger(tx, revokedLedger))
+		return errors.Join(createLedger(tx, spentLedger), createLedger(tx, revokedLedger), createRegister(tx))
 	})
 	return errors.Join(err, db.Close())
 }
@@ -55,7 +55,7 @@ func openDatabase(path string) (db *bolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = damaged("the database panicked: %v", p)
+			err = panicked(p)
 		}
 	}()
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
@@ -73,33 +73,58 @@ func openDatabase(path string) (db *bolt.DB, err error) {
 	return db, err
 }
 
-// load checks the file's format and contents and takes over the revocations, all of them.
+// load checks the file's format and contents, and takes over what is answered from
+// memory. A file of a version that knew no users gets a register of them, once all else
+// is known to be sound.
 func (f *File) load() (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = damaged("the database panicked: %v", p)
+			err = panicked(p)
 		}
 	}()
-	return f.db.View(func(tx *bolt.Tx) error {
+	var complete bool
+	err = f.db.View(func(tx *bolt.Tx) error {
+		complete = hasRegister(tx)
 		if err := checkFormat(tx); err != nil {
 			return err
 		}
-		t, err := f.begin(tx)
-		if err != nil {
+		if err := f.loadMarks(tx); err != nil || !complete {
 			return err
 		}
-		if err := t.spent.verify(func(string, *record) error { return nil }); err != nil {
-			return err
-		}
-		return t.revoked.verify(func(key string, r *record) error {
-			at, _, err := cutInstant(r.value)
-			if err != nil {
-				return damaged("reading a revocation: %v", err)
-			}
-			return f.revoked.take(key, revocation{at, r.until})
-		})
+		return f.loadLinks(tx)
 	})
+	if err != nil || complete {
+		return err
+	}
+	return f.db.Update(createRegister)
+}
+
+// loadMarks verifies what was used up and revoked, and takes over all revocations.
+func (f *File) loadMarks(tx *bolt.Tx) error {
+	spent, revoked, err := openMarks(tx)
+	if err != nil {
+		return err
+	}
+	if err := spent.verify(func(string, *record) error { return nil }); err != nil {
+		return err
+	}
+	return revoked.verify(func(key string, r *record) error {
+		at, _, err := cutInstant(r.value)
+		if err != nil {
+			return damaged("reading a revocation: %v", err)
+		}
+		return f.revoked.take(key, revocation{at, r.until})
+	})
+}
+
+// loadLinks verifies the users, and takes over all links.
+func (f *File) loadLinks(tx *bolt.Tx) error {
+	r, err := f.register(tx, instant{})
+	if err != nil {
+		return err
+	}
+	return r.verify(f.links.learn)
 }
 
 func checkFormat(tx *bolt.Tx) error {

@@ -31,6 +31,27 @@ func (f *File) Writes() int64 {
 	return stats.TxStats.GetWrite()
 }
 
+// ForgetLinks has the file's links be on the disk alone, as after a commit of which
+// nobody could tell how it ended.
+func (f *File) ForgetLinks() {
+	f.links.mu.Lock()
+	defer f.links.mu.Unlock()
+	clear(f.links.users)
+}
+
+// RecodeAccount reads what is held for a user, and encodes it again.
+func RecodeAccount(id string, held []byte) ([]byte, error) {
+	r, err := readRecord(held)
+	if err != nil {
+		return nil, err
+	}
+	a, err := readAccount(id, r)
+	if err != nil {
+		return nil, err
+	}
+	return append(a.until().bytes(), a.bytes()...), nil
+}
+
 // Syncs says whether a commit waits for the disk.
 func (f *File) Syncs() bool { return !f.db.NoSync && !f.db.NoGrowSync }
 

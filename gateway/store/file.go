@@ -34,21 +34,32 @@ type FileConfig struct {
 	// a day after its time, unless a new one needs the room.
 	Capacity int
 
+	// Users is how many users are held and how many identities that were linked to them,
+	// together and apart from Capacity. 0: [DefaultCapacity]. Without room, users who have
+	// not signed in for 400 days make way, unless they have linked identities; then new
+	// users stay unknown, and no more identities are linked.
+	//
+	// Each takes about 800 bytes of the file where issuer, subject and ID have some 100
+	// together. A linked identity takes about 200 bytes of memory as well.
+	Users int
+
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
 }
 
 // File is a [gateway.Store] in one file, for the one process that has it open.
-// What Use and Revoke have returned nil for is on the disk: it outlives kill -9
-// and power loss, as far as the disk tells the truth about fsync.
+// What Use, Revoke, Visit and Link have returned nil for is on the disk: it outlives
+// kill -9 and power loss, as far as the disk tells the truth about fsync.
 //
 // Expired entries are deleted a few at a time as new ones are written.
 type File struct {
 	path     string
 	capacity int
+	users    int // and links, for how many of both there is room
 	now      func() time.Time
 	db       *bolt.DB
 	revoked  *revocations // the file's revocations once more, to answer at once
+	links    *links       // the file's links, likewise
 
 	changes   chan *change  // to the writer
 	closing   chan struct{} // closed by Close: the writer ends
@@ -56,7 +67,9 @@ type File struct {
 	closeOnce sync.Once
 	closeErr  error
 
-	damage error // the writer's alone: why nothing is written any more
+	broken    chan struct{} // closed when the database has panicked: nothing is written or read any more
+	breakOnce sync.Once
+	damage    error // why; set before broken is closed
 }
 
 var _ gateway.Store = (*File)(nil)
@@ -90,12 +103,15 @@ func openFile(cfg FileConfig) (*File, error) {
 	f := &File{
 		path:     cfg.Path,
 		capacity: capacityOr(cfg.Capacity),
+		users:    capacityOr(cfg.Users),
 		now:      now,
 		db:       db,
 		revoked:  newMirror(now),
+		links:    newLinks(),
 		changes:  make(chan *change),
 		closing:  make(chan struct{}),
 		closed:   make(chan struct{}),
+		broken:   make(chan struct{}),
 	}
 	if err := f.load(); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -186,11 +202,18 @@ func (f *File) Revoke(ctx context.Context, r gateway.Revocation) error {
 
 // RevokedAt implements [gateway.Store].
 func (f *File) RevokedAt(key string) (time.Time, error) {
+	if f.isClosed() {
+		return time.Time{}, errClosed
+	}
+	return f.revoked.at(key)
+}
+
+func (f *File) isClosed() bool {
 	select {
 	case <-f.closing:
-		return time.Time{}, errClosed
+		return true
 	default:
-		return f.revoked.at(key)
+		return false
 	}
 }
 
@@ -200,8 +223,11 @@ func (f *File) RevokedAt(key string) (time.Time, error) {
 func (f *File) Close() error {
 	f.closeOnce.Do(func() {
 		close(f.closing)
-		<-f.closed
-		if f.damage != nil {
+		select {
+		case <-f.closed:
+		case <-f.broken:
+		}
+		if f.isBroken() {
 			// The database panicked and may hold its own locks for ever. What it
 			// holds of the system is released when the process ends.
 			return

@@ -19,7 +19,7 @@ func TestFile(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
 		Open: func(_ *testing.T, o storetest.Options) (gateway.Store, error) {
 			path := filepath.Join(o.Place, "made on the way", "store")
-			return store.OpenFile(store.FileConfig{Path: path, Capacity: o.Capacity, Now: o.Now})
+			return store.OpenFile(store.FileConfig{Path: path, Capacity: o.Capacity, Users: o.Users, Now: o.Now})
 		},
 		Survives: true,
 		Bounded:  true,

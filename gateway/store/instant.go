@@ -46,7 +46,9 @@ func cutInstant(b []byte) (i instant, rest []byte, err error) {
 		return instant{}, nil, fmt.Errorf("reading a time: %d bytes, want %d", len(b), instantSize)
 	}
 	i.sec = int64(binary.BigEndian.Uint64(b) ^ 1<<63) //nolint:gosec // the very bits that bytes wrote
-	i.nsec = binary.BigEndian.Uint32(b[8:])
+	if i.nsec = binary.BigEndian.Uint32(b[8:]); i.nsec >= uint32(time.Second) {
+		return instant{}, nil, fmt.Errorf("reading a time: %d nanoseconds are more than a second", i.nsec)
+	}
 	return i, b[instantSize:], nil
 }
 

@@ -102,7 +102,7 @@ func (l *ledger) put(key string, held *record, r record) error {
 }
 
 // sweep deletes up to limit entries whose time has passed.
-func (l *ledger) sweep(now instant, limit int) error { return l.remove(l.expired(now, limit)) }
+func (l *ledger) sweep(now instant, limit int) error { return l.remove(l.expired(now, limit, "")) }
 
 // makeRoom says whether one more entry finds room where there is some for that many. A
 // full ledger deletes those whose time passed first: one, or more where it was given
@@ -122,7 +122,7 @@ func (l *ledger) fits(now instant, room int) (gone [][]byte, ok bool) {
 		return nil, true
 	}
 	need := held - room + 1
-	gone = l.expired(now, need)
+	gone = l.expired(now, need, "")
 	return gone, len(gone) == need
 }
 
@@ -154,8 +154,9 @@ func (l *ledger) remove(gone [][]byte) error {
 }
 
 // expired returns up to limit items of the index, as copies: what a cursor returns
-// is not to be relied on once its bucket has been changed.
-func (l *ledger) expired(now instant, limit int) [][]byte {
+// is not to be relied on once its bucket has been changed. It passes over the one with
+// the key that is to be spared.
+func (l *ledger) expired(now instant, limit int, spared string) [][]byte {
 	var items [][]byte
 	c := l.expiry.Cursor()
 	for item, _ := c.First(); item != nil && len(items) < limit; item, _ = c.Next() {
@@ -163,7 +164,9 @@ func (l *ledger) expired(now instant, limit int) [][]byte {
 		if err != nil || until.after(now) {
 			break
 		}
-		items = append(items, bytes.Clone(item))
+		if string(item[instantSize:]) != spared {
+			items = append(items, bytes.Clone(item))
+		}
 	}
 	return items
 }

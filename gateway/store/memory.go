@@ -23,13 +23,21 @@ type MemoryConfig struct {
 	// new one needs the room.
 	Capacity int
 
+	// Users is how many users are held and how many identities that were linked to them,
+	// together and apart from Capacity. 0: [DefaultCapacity]. Without room, users who have
+	// not signed in for 400 days make way, unless they have linked identities; then new
+	// users stay unknown, and no more identities are linked.
+	//
+	// Each takes up to 500 bytes where issuer, subject and ID have some 100 together.
+	Users int
+
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
 }
 
 // Memory is a [gateway.Store] that lives as long as the process does: after a
-// restart everything that was used up may be used again. It is for tests, and
-// for where that does not matter.
+// restart everything that was used up may be used again, and what was linked is apart.
+// It is for tests, and for where that does not matter.
 //
 // Expired entries are dropped a few at a time as new ones are written.
 type Memory struct {
@@ -37,6 +45,7 @@ type Memory struct {
 	capacity int
 	closed   atomic.Bool
 	revoked  *revocations
+	people   *people
 
 	mu    sync.Mutex // guards spent
 	spent table[struct{}]
@@ -51,6 +60,7 @@ func NewMemory(cfg MemoryConfig) *Memory {
 		now:      now,
 		capacity: capacity,
 		revoked:  newRevocations(now),
+		people:   newPeople(capacityOr(cfg.Users), now),
 		spent:    newTable[struct{}](),
 	}
 }

@@ -17,7 +17,7 @@ import (
 func TestMemory(t *testing.T) {
 	storetest.Run(t, storetest.Subject{
 		Open: func(_ *testing.T, o storetest.Options) (gateway.Store, error) {
-			return store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now}), nil
+			return store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Users: o.Users, Now: o.Now}), nil
 		},
 		Bounded: true,
 	})

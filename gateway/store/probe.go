@@ -23,6 +23,9 @@ var (
 // file, in the place of what the last probe wrote, and commits that to the disk with
 // whatever else is being written. So a disk that is full shows once the file has no room
 // left in itself. It treats its context as [File.Use] does.
+//
+// A directory without room for more users is nothing that it tells: whoever is in there
+// signs in as before, and whoever is not signs in and stays unknown.
 func (f *File) Probe(ctx context.Context) error {
 	return f.do(ctx, &change{apply: (*transaction).probe})
 }
@@ -36,7 +39,7 @@ func (t *transaction) probe() (refusal, err error) {
 	return nil, t.meta.Put(probeName, probeValue)
 }
 
-// Probe implements [gateway.Prober].
+// Probe implements [gateway.Prober]. Like [File.Probe] it does not tell that the directory is full.
 func (m *Memory) Probe(ctx context.Context) error {
 	if err := m.ready(ctx); err != nil {
 		return err

@@ -23,7 +23,7 @@ func init() {
 	children["hold"] = hold
 }
 
-// burst uses keys and revokes sessions as fast as it can, until it is killed. It
+// burst uses keys, revokes sessions and links identities as fast as it can, until it is killed. It
 // writes a line for everything that the store has said is done.
 func burst(path string) error {
 	f, err := store.OpenFile(store.FileConfig{Path: path})
@@ -36,7 +36,13 @@ func burst(path string) error {
 		workers.Go(func() error {
 			for i := 0; ; i++ {
 				key := fmt.Sprintf("%d-%d-%d", os.Getpid(), worker, i)
-				if err := useOrRevoke(f, worker%8 == 0, key, until); err != nil {
+				var err error
+				if worker%8 == 1 {
+					err = visitAndLink(f, key)
+				} else {
+					err = useOrRevoke(f, worker%8 == 0, key, until)
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -57,6 +63,20 @@ func useOrRevoke(f *store.File, revoke bool, key string, until time.Time) error 
 		return err
 	}
 	_, err := os.Stdout.WriteString("used " + key + "\n")
+	return err
+}
+
+func visitAndLink(f *store.File, user string) error {
+	if _, err := f.Visit(context.Background(), identity(user), time.Unix(1, 0)); err != nil {
+		return err
+	}
+	if _, err := os.Stdout.WriteString("visited " + user + "\n"); err != nil {
+		return err
+	}
+	if _, err := f.Link(context.Background(), newLink(user, user, "linked-"+user)); err != nil {
+		return err
+	}
+	_, err := os.Stdout.WriteString("linked " + user + "\n")
 	return err
 }
 
@@ -89,13 +109,20 @@ func checkDone(t *testing.T, path string, done []string) {
 	t.Helper()
 	f := mustOpen(t, path)
 	for _, line := range done {
-		verb, key, _ := strings.Cut(line, " ")
-		if verb == "revoked" {
-			if at, err := f.RevokedAt(key); err != nil || !at.Equal(time.Unix(1, 0)) {
-				t.Fatalf("asking for a revocation after the kill: got %v, %v", at, err)
+		switch verb, key, _ := strings.Cut(line, " "); verb {
+		case "revoked":
+			wantRevoked(t, f, key, time.Unix(1, 0))
+		case "visited":
+			if u, err := f.User(t.Context(), key); err != nil || !u.FirstVisit.Equal(time.Unix(1, 0)) {
+				t.Fatalf("asking for a user after the kill: got %v, %v", u, err)
 			}
-		} else if err := use(t, f, key); !errors.Is(err, gateway.ErrUsed) {
-			t.Fatalf("using a used key after the kill: got %v, want %v", err, gateway.ErrUsed)
+		case "linked":
+			wantOwner(t, f, "linked-"+key, key)
+			wantIdentities(t, f, key, key, "linked-"+key)
+		default:
+			if err := use(t, f, key); !errors.Is(err, gateway.ErrUsed) {
+				t.Fatalf("using a used key after the kill: got %v, want %v", err, gateway.ErrUsed)
+			}
 		}
 	}
 	if err := use(t, f, fmt.Sprint("new-", len(done))); err != nil {

@@ -1,8 +1,8 @@
 // Package store holds the memories of a gateway, the ones that must not forget
 // beside the one that may:
 //
-//   - [File] keeps what was used up and what was revoked in one file. It survives
-//     kill -9 and power loss, and serves one process.
+//   - [File] keeps what was used up, what was revoked, and who the users are in one
+//     file. It survives kill -9 and power loss, and serves one process.
 //   - [Memory] keeps the same for as long as the process runs.
 //   - [Cache] remembers verified credentials to save time. It forgets when it
 //     likes, and nothing that must not happen twice may depend on it.
@@ -12,11 +12,16 @@
 // matter they refuse with [gateway.ErrFull]; they never forget early to make room. The
 // last tenth of the room for revocations is an operator's alone.
 //
+// Users and the identities that they have linked have a room of their own, which neither
+// takes anything from the others nor is taken by them. Where it is full, those users make
+// way who have not signed in for 400 days and have linked nothing; a link is kept for good.
+//
 // Both go by the clock, and clocks are set wrong and right again. A use of which the
 // record may be gone already is refused. A revocation is kept for a day after its
 // time, so that it holds again when a clock that was ahead is set back. A clock that
 // is further ahead loses those it passes by more than that day; and one that is ahead
-// while there is no room loses those that would have expired, the oldest first.
+// while there is no room loses those that would have expired, the oldest first; and
+// likewise users, who are new again when they come back.
 package store
 
 import (
@@ -28,8 +33,8 @@ import (
 	"github.com/caddy-byoa/caddy-byoa/gateway"
 )
 
-// DefaultCapacity is how many entries of each kind a store holds where its
-// configuration does not say.
+// DefaultCapacity is how many used-up keys, how many revocations, and how many users and
+// linked identities together a store holds where its configuration does not say.
 const DefaultCapacity = 1_000_000
 
 var errClosed = errors.New("store is closed")

@@ -29,18 +29,19 @@ func (t *table[V]) get(key string, now instant) (entry[V], bool) {
 
 // put holds e under key. It refuses a new key where it holds as many as there is room for.
 func (t *table[V]) put(key string, e entry[V], room int) error {
-	if _, held := t.entries[key]; held {
-		// The item in the queue stays as it is; sweep moves it when its turn comes.
-		// So the queue never outgrows the entries, however often one is prolonged.
-		t.entries[key] = e
-		return nil
+	_, held := t.entries[key]
+	if !held {
+		if err := t.fits(room); err != nil {
+			return err
+		}
 	}
-	if err := t.fits(room); err != nil {
-		return err
-	}
-	key = strings.Clone(key) // it may be a part of something large
+	key = strings.Clone(key) // it may be a part of something large, and takes the place of an equal one
 	t.entries[key] = e
-	heap.Push(&t.queue, queued{key, e.until})
+	if !held {
+		// From then on the item in the queue stays as it is, and sweep moves it when its
+		// turn comes. So the queue never outgrows the entries, however often one is prolonged.
+		heap.Push(&t.queue, queued{key, e.until})
+	}
 	return nil
 }
 
@@ -53,19 +54,38 @@ func (t *table[V]) fits(room int) error {
 }
 
 // sweep drops up to limit entries whose time has passed.
-func (t *table[V]) sweep(now instant, limit int) {
-	for limit > 0 && len(t.queue) > 0 && !t.queue[0].until.after(now) {
+func (t *table[V]) sweep(now instant, limit int) { t.drop(t.takeDue(now, limit, "")) }
+
+// takeDue takes up to limit entries whose time has passed out of the queue, the first to
+// expire first, for drop or putBack. It passes over the one that is to be spared.
+func (t *table[V]) takeDue(now instant, limit int, spared string) (due []queued) {
+	var passed []queued
+	for len(due) < limit && len(t.queue) > 0 && !t.queue[0].until.after(now) {
 		first := &t.queue[0]
-		e := t.entries[first.key]
-		if e.until.after(first.until) {
-			first.until = e.until
+		switch until := t.entries[first.key].until; {
+		case until.after(first.until):
+			first.until = until
 			heap.Fix(&t.queue, 0)
-			continue
+		case first.key == spared:
+			passed = append(passed, heap.Pop(&t.queue).(queued))
+		default:
+			due = append(due, heap.Pop(&t.queue).(queued))
 		}
-		delete(t.entries, first.key)
-		heap.Pop(&t.queue)
-		t.swept = later(t.swept, e.until)
-		limit--
+	}
+	t.putBack(passed)
+	return due
+}
+
+func (t *table[V]) putBack(due []queued) {
+	for _, item := range due {
+		heap.Push(&t.queue, item)
+	}
+}
+
+func (t *table[V]) drop(due []queued) {
+	for _, item := range due {
+		delete(t.entries, item.key)
+		t.swept = later(t.swept, item.until)
 	}
 }
 

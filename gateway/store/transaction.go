@@ -12,29 +12,42 @@ import (
 const (
 	spentLedger   = "spent"   // key → nothing
 	revokedLedger = "revoked" // key → when it was revoked
+	usersLedger   = "users"   // ID → account
+	linksLedger   = "links"   // identity → ID of the user to whom it was linked
 )
 
 // A transaction is what may be done to the file at one instant.
 type transaction struct {
 	now            instant
-	capacity       int // of each ledger
+	capacity       int // of each of these ledgers
 	spent, revoked *ledger
+	directory      *fileRegister
 	meta           *bolt.Bucket // what the file says of itself, and what a probe writes
 }
 
 func (f *File) begin(tx *bolt.Tx) (*transaction, error) {
-	spent, err := openLedger(tx, spentLedger)
+	spent, revoked, err := openMarks(tx)
 	if err != nil {
 		return nil, err
 	}
-	revoked, err := openLedger(tx, revokedLedger)
+	now := instantOf(f.now())
+	directory, err := f.register(tx, now)
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{instantOf(f.now()), f.capacity, spent, revoked, tx.Bucket(metaName)}, nil
+	return &transaction{now, f.capacity, spent, revoked, directory, tx.Bucket(metaName)}, nil
 }
 
-// applyAll sweeps and then applies one change after the other, each of which adds one entry at most.
+func openMarks(tx *bolt.Tx) (spent, revoked *ledger, err error) {
+	if spent, err = openLedger(tx, spentLedger); err != nil {
+		return nil, nil, err
+	}
+	revoked, err = openLedger(tx, revokedLedger)
+	return spent, revoked, err
+}
+
+// applyAll sweeps and then applies one change after the other, each of which
+// adds one entry at most to what is swept.
 func (t *transaction) applyAll(changes []*change) error {
 	limit := sweepPerWrite * len(changes)
 	if err := t.spent.sweep(t.now, limit); err != nil {

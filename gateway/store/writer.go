@@ -41,12 +41,16 @@ func (f *File) do(ctx context.Context, c *change) error {
 	case f.changes <- c:
 	case <-f.closing:
 		return errClosed
+	case <-f.broken:
+		return f.failed("writing", f.damage)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting to write store %q: %w", f.path, ctx.Err())
 	}
 	select {
 	case err := <-c.answer:
 		return err
+	case <-f.broken:
+		return f.failed("writing", f.damage)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for store %q to be written: %w", f.path, ctx.Err())
 	}
@@ -97,7 +101,7 @@ func (f *File) commit(together []*change) {
 func (f *File) outcome(c *change, err error) error {
 	switch {
 	case err != nil:
-		return fmt.Errorf("writing store %q: %w", f.path, err)
+		return f.failed("writing", err)
 	case c.refusal != nil:
 		return c.refusal
 	case c.after != nil:
@@ -109,13 +113,12 @@ func (f *File) outcome(c *change, err error) error {
 // update applies all changes in one transaction. If it fails, nobody can tell
 // whether they are on the disk, and nobody is told that they are.
 func (f *File) update(together []*change) (err error) {
-	if f.damage != nil {
+	if f.isBroken() {
 		return f.damage
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			f.damage = damaged("the database panicked: %v", p)
-			err = f.damage
+			err = f.breakDown(p)
 		}
 	}()
 	err = f.db.Update(func(tx *bolt.Tx) error {

@@ -39,17 +39,24 @@ func testLatestRevocation(t *trial) {
 
 func testConcurrentRevocations(t *trial) {
 	t.open(0)
-	at := func(racer int) time.Time { return t.in(-time.Duration(racer) * time.Second) }
+	const sessions = 10 // whose latest revocation is another racer's each
+	latest := t.in(0)
 	race(racers, func(racer int) {
-		// The latest at comes with the earliest until, and the other way round.
-		if err := t.Revoke(t.Context(), gateway.Revocation{Key: "session", At: at(racer), Until: t.in(time.Duration(racer+1) * time.Minute)}); err != nil {
-			t.Errorf("revoking: %v", err)
+		for i := range sessions {
+			n := (racer + i) % racers
+			// The latest at comes with the earliest until, and the other way round.
+			r := gateway.Revocation{Key: fmt.Sprint("session-", i), At: latest.Add(-time.Duration(n) * time.Second), Until: latest.Add(time.Duration(n+1) * time.Minute)}
+			if err := t.Revoke(t.Context(), r); err != nil {
+				t.Errorf("revoking: %v", err)
+			}
 		}
 	})
-	latest := at(0)
-	t.wantRevoked("session", latest)
-	t.advance(racers*time.Minute - time.Nanosecond)
-	t.wantRevoked("session", latest)
+	for _, d := range []time.Duration{0, racers*time.Minute - time.Nanosecond} {
+		t.advance(d)
+		for i := range sessions {
+			t.wantRevoked(fmt.Sprint("session-", i), latest)
+		}
+	}
 }
 
 func testRevocationUntil(t *trial) {

@@ -4,7 +4,7 @@
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, storetest.Subject{
 //			Open: func(t *testing.T, o storetest.Options) (gateway.Store, error) {
-//				return mystore.Open(filepath.Join(o.Place, "store"), o.Capacity, o.Now)
+//				return mystore.Open(filepath.Join(o.Place, "store"), o.Capacity, o.Users, o.Now)
 //			},
 //			Survives: true,
 //			Bounded:  true,
@@ -37,7 +37,8 @@ type Subject struct {
 	Survives bool
 
 	// Bounded says that the store takes Options.Capacity used-up keys at a time, apart
-	// from these as many revocations, and a tenth on top of an operator's.
+	// from these as many revocations, and a tenth on top of an operator's; and apart
+	// from all these Options.Users users and identities that are linked to them.
 	Bounded bool
 
 	// Advance, if not nil, is told when the clock of the test moves: for a store
@@ -55,6 +56,10 @@ type Options struct {
 	// revocations, and no more if the store is bounded. 0: as many as the store likes,
 	// and at least 10,000.
 	Capacity int
+
+	// Users is how many users and linked identities there has to be room for together,
+	// and no more if the store is bounded. 0: as many as the store likes, and at least 10,000.
+	Users int
 
 	// Now is the clock of the test. It stands still until the test moves it.
 	Now func() time.Time
@@ -84,16 +89,38 @@ func Run(t *testing.T, s Subject) {
 	run("everything at once", testEverything)
 	run("a closed store refuses", testClosed)
 	run("a probe tells and leaves nothing", testProbe)
+	run("visits are recorded", testVisits)
+	run("of concurrent visits one is the first", testOneFirstVisit)
+	run("users who resemble each other are different", testDistinctUsers)
+	run("the directory is apart", testDirectoryApart)
+	run("identities of no ID or too large are refused", testDirectoryLimits)
+	run("what is returned is the caller's own", testOwnUser)
+	run("a context that is done records nothing in silence", testDirectoryContext)
+	run("a closed directory refuses", testDirectoryClosed)
+	run("an identity joins a user", testLink)
+	run("an identity joins a user who is not known", testLinkUnknownUser)
+	run("an identity of somebody else is refused", testTaken)
+	run("a refused link is no visit", testRefusedVisit)
+	run("a user has so many identities and no more", testMaxIdentities)
+	run("of many users one is linked", testOneOwner)
+	run("an identity is a user or linked", testUserOrLinked)
 	if s.Bounded {
 		run("a full store refuses and recovers", testFull)
 		run("expired entries leave", testLeave)
 		run("an operator has room of their own", testOperatorsRoom)
 		run("a probe of a full store tells", testProbeFull)
+		run("a full directory refuses nobody who is known", testDirectoryFull)
+		run("a store full of others leaves the directory alone", testFullOfOthers)
+		run("users make way where others need the room", testUsersMakeWay)
+		run("users with linked identities stay", testLinkedStay)
+		run("who links is spared", testLinkSparesItsUser)
+		run("a full directory keeps all where it refuses", testRefusalKeepsAll)
 	}
 	if s.Survives {
 		run("what was used stays used", testUsedSurvives)
 		run("what was revoked stays revoked", testRevokedSurvives)
 		run("closing under load loses nothing", testCloseUnderLoad)
+		run("users and links stay", testDirectorySurvives)
 	}
 }
 

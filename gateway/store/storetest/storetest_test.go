@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -26,6 +27,10 @@ type broken struct {
 	revokedAt func(key string) (time.Time, error)
 	probe     func(ctx context.Context) error
 	close     func() error
+	owner     func(identity string) (string, error)
+	user      func(ctx context.Context, id string) (gateway.User, error)
+	visit     func(ctx context.Context, by gateway.Identity, at time.Time) (gateway.User, error)
+	link      func(ctx context.Context, l gateway.Link) (gateway.User, error)
 }
 
 func (b *broken) Use(ctx context.Context, key string, until time.Time) error {
@@ -41,6 +46,18 @@ func (b *broken) RevokedAt(key string) (time.Time, error) { return b.revokedAt(k
 func (b *broken) Probe(ctx context.Context) error { return b.probe(ctx) }
 
 func (b *broken) Close() error { return b.close() }
+
+func (b *broken) Owner(identity string) (string, error) { return b.owner(identity) }
+
+func (b *broken) User(ctx context.Context, id string) (gateway.User, error) { return b.user(ctx, id) }
+
+func (b *broken) Visit(ctx context.Context, by gateway.Identity, at time.Time) (gateway.User, error) {
+	return b.visit(ctx, by, at)
+}
+
+func (b *broken) Link(ctx context.Context, l gateway.Link) (gateway.User, error) {
+	return b.link(ctx, l)
+}
 
 // A fault is what may be wrong with a store, and the tests that have to notice.
 type fault struct {
@@ -100,7 +117,7 @@ var faults = map[string]fault{
 			born := o.Now()
 			b.use = func(ctx context.Context, key string, until time.Time) error {
 				if now := o.Now(); now.Sub(born) > time.Second {
-					m, born = store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now}), now
+					m, born = store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Users: o.Users, Now: o.Now}), now
 				}
 				return m.Use(ctx, key, until)
 			}
@@ -128,7 +145,7 @@ var faults = map[string]fault{
 			b.use = func(ctx context.Context, key string, until time.Time) error {
 				err := m.Use(ctx, key, until)
 				if errors.Is(err, gateway.ErrFull) {
-					m = store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now})
+					m = store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Users: o.Users, Now: o.Now})
 					return m.Use(ctx, key, until)
 				}
 				return err
@@ -265,13 +282,19 @@ var faults = map[string]fault{
 		},
 	},
 	"never closed": {
-		[]string{"a_closed_store_refuses"},
+		[]string{"a_closed_store_refuses", "a_closed_directory_refuses"},
 		func(b *broken, _ *store.Memory, _ storetest.Options) { b.close = func() error { return nil } },
 	},
 	"survives nothing": {
-		[]string{"what_was_used_stays_used", "what_was_revoked_stays_revoked", "closing_under_load"},
+		[]string{"what_was_used_stays_used", "what_was_revoked_stays_revoked", "closing_under_load", "users_and_links_stay"},
 		func(*broken, *store.Memory, storetest.Options) {},
 	},
+}
+
+func allFaults() map[string]fault {
+	all := maps.Clone(faults)
+	maps.Copy(all, directoryFaults)
+	return all
 }
 
 func lookThenWrite() func(context.Context, string, time.Time) error {
@@ -289,9 +312,9 @@ func lookThenWrite() func(context.Context, string, time.Time) error {
 func subject(name string) storetest.Subject {
 	return storetest.Subject{
 		Open: func(_ *testing.T, o storetest.Options) (gateway.Store, error) {
-			m := store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Now: o.Now})
-			b := &broken{m, m.Use, m.Revoke, m.RevokedAt, m.Probe, m.Close}
-			faults[name].inner(b, m, o)
+			m := store.NewMemory(store.MemoryConfig{Capacity: o.Capacity, Users: o.Users, Now: o.Now})
+			b := &broken{m, m.Use, m.Revoke, m.RevokedAt, m.Probe, m.Close, m.Owner, m.User, m.Visit, m.Link}
+			allFaults()[name].inner(b, m, o)
 			return b, nil
 		},
 		Bounded:  true,
@@ -307,7 +330,7 @@ func TestFaults(t *testing.T) {
 		storetest.Run(t, subject(name))
 		return
 	}
-	for name, f := range faults {
+	for name, f := range allFaults() {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFaults$")
 			cmd.Env = append(os.Environ(), faultVariable+"="+name)
