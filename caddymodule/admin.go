@@ -69,7 +69,7 @@ func reading(answer adminFunc) adminCall { return adminCall{http.MethodGet, answ
 // path, and gives up where a store does not answer.
 func acting(method string, answer adminFunc) adminCall {
 	return adminCall{method, func(w http.ResponseWriter, r *http.Request, app *App) error {
-		if err := wantNoBody(w, r); err != nil {
+		if err := wantNoBody(r); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), visitKey{}, operatorVisit(r)), actionTimeout)

@@ -46,12 +46,15 @@ const maxAdminBody = 64 << 10
 
 // wantNoBody refuses parameters that nobody reads: whoever sends some expects
 // something else to happen. An empty JSON object is none.
-func wantNoBody(w http.ResponseWriter, r *http.Request) error {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAdminBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return adminError(http.StatusBadRequest, fmt.Errorf("the body is larger than %d bytes", maxAdminBody))
-	} else if err != nil {
+func wantNoBody(r *http.Request) error {
+	// No http.MaxBytesReader: beyond its limit the server closes the connection under a
+	// client that is still sending, which then often sees a reset instead of the answer.
+	raw, err := io.ReadAll(io.LimitReader(r.Body, maxAdminBody+1))
+	if err != nil {
 		return adminError(http.StatusBadRequest, errors.New("the body could not be read"))
+	}
+	if len(raw) > maxAdminBody {
+		return adminError(http.StatusBadRequest, fmt.Errorf("the body is larger than %d bytes", maxAdminBody))
 	}
 	if len(raw) == 0 {
 		return nil

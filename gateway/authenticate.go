@@ -16,9 +16,10 @@ import (
 // which rules it is held to. An external JWT is exchanged for a session, which is
 // remembered as long as it lives.
 //
-// A remembered credential is still asked three things at every use: is it
-// unexpired, is the key that signed it still in its set, is its session not
-// revoked. A caller that goes away does not cancel the work that others wait for.
+// A remembered credential is still asked four things at every use: is it unexpired,
+// is the key that signed it still in its set, is its session not revoked, does its
+// identity still belong to the user that it was remembered for. A caller that goes
+// away does not cancel the work that others wait for.
 func (e *Environment) Authenticate(ctx context.Context, credential string) (*Session, error) {
 	if err := e.Enabled(); err != nil {
 		return nil, err
@@ -64,12 +65,17 @@ func recovered(err *error) {
 // still is good; nothing at all where it has to be verified anew.
 func (e *Environment) remembered(ctx context.Context, key [32]byte, credential string) (*Session, error) {
 	r, ok := e.cfg.Memory.Get(key)
-	if ok = ok && r.presented == credential && e.stillGood(r.session); !ok {
+	var err error
+	if ok = ok && r.presented == credential && e.stillGood(r.session); ok {
+		err = e.endedBy(r.marks, r.session.UserID, r.session.issued())
+		ok = r.session.Presented || !errors.Is(err, errMoved) // an external JWT is good for whoever its identity belongs to now
+	}
+	if !ok {
 		e.observe(ctx, Event{Kind: EventMemory, Code: memoryMiss})
 		return nil, nil
 	}
 	e.observe(ctx, Event{Kind: EventMemory})
-	if err := e.revokedBy(r.marks, r.session.issued()); err != nil {
+	if err != nil {
 		return nil, whose(r.session, err)
 	}
 	return r.session, nil
@@ -109,8 +115,7 @@ func (e *Environment) admit(ctx context.Context, key [32]byte, credential string
 	s, err := e.openSession(ctx, credential)
 	switch {
 	case errors.Is(err, ErrForeign):
-		origin := originID(e.cfg.ID, credential)
-		s, err = e.exchange(ctx, credential, origin, origin)
+		s, err = e.exchange(ctx, credential)
 	case err == nil:
 		err = e.openedHere(s)
 	}
@@ -123,7 +128,7 @@ func (e *Environment) admit(ctx context.Context, key [32]byte, credential string
 }
 
 // rememberedOverhead is about what a Session takes beside its strings, and the names of its marks.
-const rememberedOverhead = 512 + 384
+const rememberedOverhead = 512 + 512
 
 // openSession verifies a session token. What is none of ours is not verified, and no event.
 func (e *Environment) openSession(ctx context.Context, credential string) (*Session, error) {
@@ -147,23 +152,36 @@ func (e *Environment) openedHere(s *Session) error {
 	return nil
 }
 
-// exchange verifies an external JWT, which stands for the session origin, and asks
-// the exchanger for a session called sid.
-func (e *Environment) exchange(ctx context.Context, external, origin, sid string) (*Session, error) {
+// exchange verifies an external JWT that came with a request, and exchanges it for the
+// session that it stands for.
+func (e *Environment) exchange(ctx context.Context, external string) (*Session, error) {
 	claims, err := e.verify(ctx, external)
 	if err != nil {
 		return nil, err
 	}
-	want := e.propose(claims, origin, sid)
+	origin := originID(e.cfg.ID, external)
+	want, err := e.propose(claims, origin, origin)
+	if err != nil {
+		return nil, err
+	}
 	if err := e.originRevoked(&want); err != nil {
 		return nil, err
 	}
+	return e.obtain(ctx, external, want)
+}
+
+// obtain asks the exchanger for the session that a verified external JWT may have, and
+// holds the JWT once more against what may have happened while it was asked.
+func (e *Environment) obtain(ctx context.Context, external string, want Session) (*Session, error) {
 	s, err := e.signIn(ctx, external, want)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.originRevoked(s); err != nil { // it may have been while the exchange was under way
+	if err := e.originRevoked(s); err != nil {
 		return nil, err
+	}
+	if err := e.belongs(e.identityOf(s).ID, s.UserID); err != nil {
+		return nil, whose(s, err)
 	}
 	return s, nil
 }
@@ -187,20 +205,25 @@ func (e *Environment) signIn(ctx context.Context, external string, want Session)
 	return s, err
 }
 
-// propose is the session that an external JWT may have, whoever mints it.
-func (e *Environment) propose(c *verifier.Claims, origin, sid string) Session {
+// propose is the session that an external JWT may have, whoever mints it: one of the
+// user to whom the JWT's identity belongs.
+func (e *Environment) propose(c *verifier.Claims, origin, sid string) (Session, error) {
+	owner, err := e.owner(UserID(e.cfg.ID, c.Issuer, c.Subject))
+	if err != nil {
+		return Session{}, err
+	}
 	now := e.cfg.Now()
 	until := earlier(now.Add(e.cfg.Session.MaxLifetime), c.Expiry)
 	return Session{
 		ID:           sid,
-		UserID:       UserID(e.cfg.ID, c.Issuer, c.Subject),
+		UserID:       owner,
 		Email:        e.trust[c.Issuer].email(c),
 		External:     c,
 		Origin:       origin,
 		IssuedAt:     now,
 		Expiry:       earlier(now.Add(e.cfg.Session.Lifetime), until),
 		RefreshUntil: until,
-	}
+	}, nil
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -50,6 +50,10 @@ type Config struct {
 
 	Session SessionRules
 
+	// Link lets a sign-in join an identity to the user of a session: see [Environment.SignIn].
+	// Where it is false nothing more is linked, and the links that there are count.
+	Link bool
+
 	Exchanger Exchanger // required
 	Store     Store     // required
 	Memory    Cache     // required
@@ -145,6 +149,9 @@ func (e *Environment) Providers() *verifier.Providers { return e.providers }
 
 // Exchanger is what the environment exchanges tokens with.
 func (e *Environment) Exchanger() Exchanger { return e.cfg.Exchanger }
+
+// Linking says whether a sign-in may join an identity to the user of a session: see [Environment.SignIn].
+func (e *Environment) Linking() bool { return e.cfg.Link }
 
 // Knows says whether an assertion may ask for scope.
 func (e *Environment) Knows(scope string) bool {

@@ -22,9 +22,10 @@ var ErrForeign = errors.New("token of another issuer")
 type Exchanger interface {
 	// SignIn exchanges a verified external JWT. External, Email, ID, UserID,
 	// Origin, IssuedAt, Expiry and RefreshUntil of want are what the environment
-	// proposes; Expiry is the latest that may be granted. The result is a new Session,
-	// whose IssuedAt is no later than that of its token. Where a session is carried on,
-	// external is empty and want is the old session with a new Expiry.
+	// proposes; Expiry is the latest that may be granted. UserID is not what External
+	// would make by itself, where that identity was linked. The result is a new Session of
+	// that user, whose IssuedAt is no later than that of its token. Where a session is
+	// carried on, external is empty and want is the old session with a new Expiry.
 	SignIn(ctx context.Context, external string, want Session) (*Session, error)
 
 	// Elevate exchanges a verified assertion. Session, UserID, ExternalID,

@@ -72,7 +72,7 @@ func (w *world) authenticate(t *testing.T, credential string) *gateway.Session {
 
 func (w *world) signIn(t *testing.T, external string) *gateway.Session {
 	t.Helper()
-	s, err := w.env.SignIn(context.Background(), external)
+	s, _, err := w.env.SignIn(context.Background(), external, nil)
 	if err != nil {
 		t.Fatalf("signing in: %v", err)
 	}
@@ -122,12 +122,15 @@ type countingExchanger struct {
 	gateway.Exchanger
 	mu       sync.Mutex
 	signIns  int           // and elevations
+	inside   int           // of these that have not returned
+	most     int           // that ever were inside at one time
 	hold     chan struct{} // SignIn and Elevate wait until it is closed
 	fail     error
 	withdraw bool // Holds answers no
 }
 
 func (c *countingExchanger) SignIn(ctx context.Context, external string, want gateway.Session) (*gateway.Session, error) {
+	defer c.leave()
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -135,6 +138,7 @@ func (c *countingExchanger) SignIn(ctx context.Context, external string, want ga
 }
 
 func (c *countingExchanger) Elevate(ctx context.Context, s *gateway.Session, assertion string, want gateway.Elevated) (*gateway.Elevated, error) {
+	defer c.leave()
 	if err := c.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -144,6 +148,8 @@ func (c *countingExchanger) Elevate(ctx context.Context, s *gateway.Session, ass
 func (c *countingExchanger) enter(ctx context.Context) error {
 	c.mu.Lock()
 	c.signIns++
+	c.inside++
+	c.most = max(c.most, c.inside)
 	hold, fail := c.hold, c.fail
 	c.mu.Unlock()
 	if hold != nil {
@@ -154,6 +160,12 @@ func (c *countingExchanger) enter(ctx context.Context) error {
 		}
 	}
 	return fail
+}
+
+func (c *countingExchanger) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inside--
 }
 
 func (c *countingExchanger) Holds(key verifier.KeyID) bool {
@@ -175,6 +187,8 @@ type faultyStore struct {
 	broken   bool
 	revoked  atomic.Int32
 	revoking func()
+
+	directory directoryFaults
 }
 
 var errBroken = errors.New("disk on fire")

@@ -12,12 +12,14 @@ import (
 var identityNamespace = uuid.MustParse("7c1f4a52-5f0e-5c53-9d0e-3f1c8b0a6e11")
 
 // userVersion is the version of every user's ID: a UUID that is made from a name (RFC
-// 9562, section 5.5). A user who is known in several ways has the ID of one of them, so
-// it stays of this version, and an ID of any other version is no user's.
+// 9562, section 5.5). A user with several identities has the ID of the one that was not
+// linked, so it stays of this version, and an ID of any other version is no user's.
 const userVersion = 5
 
-// UserID names the user that an issuer knows as externalID: a UUIDv5, the same
-// on every instance and after any loss.
+// UserID names the identity of whom an issuer knows as externalID, and the user that it
+// makes by itself: a UUIDv5, the same on every instance and after any loss. An identity
+// that was linked signs another user in, whom the directory alone knows: see
+// [Directory.Owner].
 func UserID(environment, issuer, externalID string) string {
 	return derivedID("user", environment, issuer, externalID)
 }
@@ -71,7 +73,8 @@ func parseSessionID(sid string) (origin string, ok bool) {
 	return origin, uuid.MustParse(origin).Version() == originVersion
 }
 
-// isUserID says whether s may be what [UserID] has made. A session's ID never is, nor is its origin.
+// isUserID says whether s may be what [UserID] has made: the ID of a user, or of an
+// identity that has joined one. A session's ID never is, nor is its origin.
 func isUserID(s string) bool {
 	return isUUID(s) && uuid.MustParse(s).Version() == userVersion
 }

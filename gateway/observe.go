@@ -22,6 +22,7 @@ const (
 	EventExchange EventKind = "exchange" // a session token was asked of the exchanger
 	EventMemory   EventKind = "memory"   // a credential was looked up among the remembered ones
 	EventSignIn   EventKind = "sign_in"  // a session was started through the endpoints
+	EventLink     EventKind = "link"     // an identity was to join the user of a session
 	EventRefresh  EventKind = "refresh"  // a session was carried on
 	EventElevate  EventKind = "elevate"  // an assertion was exchanged for an elevated token
 	EventStepUp   EventKind = "step_up"  // a request was held against what its route needs beyond a session

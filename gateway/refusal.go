@@ -26,6 +26,9 @@ const (
 	CodeExternalAuthDisabled     verifier.Code = "external_auth_disabled"
 	CodeExchangeFailed           verifier.Code = "exchange_failed"
 	CodeStoreUnavailable         verifier.Code = "store_unavailable"
+	CodeIdentityTaken            verifier.Code = "identity_taken"
+	CodeTooManyIdentities        verifier.Code = "too_many_identities"
+	CodeDeviceSignatureInvalid   verifier.Code = "device_signature_invalid"
 )
 
 // A Refusal is a verdict about a request: what was wrong, and what would do instead.

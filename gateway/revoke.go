@@ -60,7 +60,10 @@ func (e *Environment) identify(ctx context.Context, credential string) (*Session
 		return nil, err
 	}
 	origin := originID(e.cfg.ID, credential)
-	would := e.propose(claims, origin, origin)
+	would, err := e.propose(claims, origin, origin)
+	if err != nil {
+		return nil, err
+	}
 	return &would, nil
 }
 
@@ -98,6 +101,13 @@ func (e *Environment) end(ctx context.Context, sid, origin string, jwt, session 
 // elevated tokens, and every external JWT that was issued until now, which neither
 // comes with a request nor signs in any more. A JWT that is issued later does. What
 // was issued in this very second counts as issued before.
+//
+// That is so for all identities of the user, and stays so: a JWT that was issued before
+// is not good again once its identity is linked to somebody else, nor where it has joined
+// this user only since. The ID of an identity that has joined another user ends what
+// came from that identity, its sessions and its JWTs, and leaves that user the rest, with
+// such elevated tokens as were granted already. No identity leaves the user: one that
+// somebody linked with a stolen session signs them in again with its next JWT.
 //
 // When a JWT was issued is its issuer's word (`iat`), by its issuer's clock; one that
 // does not say is refused as long as the revocation is remembered, which is ten years.

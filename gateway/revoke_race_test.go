@@ -26,7 +26,7 @@ func TestRevokedWhileTheExchangeIsUnderWay(t *testing.T) {
 			return err
 		},
 		"a sign-in": func(w *world, token string, _ *gateway.Session) error {
-			_, err := w.env.SignIn(context.Background(), token)
+			_, _, err := w.env.SignIn(context.Background(), token, nil)
 			return err
 		},
 		"a refresh": func(w *world, _ string, s *gateway.Session) error {
@@ -76,7 +76,7 @@ func TestEndedAtTheLastMoment(t *testing.T) {
 	memory := &lateCache{Memory: gatewaytest.NewMemory()}
 	w := newWorld(t, func(c *gateway.Config) { c.Memory = memory })
 	token := w.external("alice")
-	s, err := w.env.SignIn(context.Background(), token)
+	s, _, err := w.env.SignIn(context.Background(), token, nil)
 	wantCode(t, err, "")
 	memory.then = func() { w.disable(t) }
 	w.wantAuthenticated(t, token, gateway.CodeExternalAuthDisabled)

@@ -37,7 +37,7 @@ func (w *world) wantAuthenticated(t *testing.T, credential string, want verifier
 
 func (w *world) wantSignedIn(t *testing.T, external string, want verifier.Code) {
 	t.Helper()
-	_, err := w.env.SignIn(context.Background(), external)
+	_, _, err := w.env.SignIn(context.Background(), external, nil)
 	wantCode(t, err, want)
 }
 

@@ -16,7 +16,8 @@ type Session struct {
 	// that was signed in begins with its Origin.
 	ID string
 
-	// UserID is the `sub` of the session token: the gateway's own name for the user.
+	// UserID is the `sub` of the session token: the gateway's own name for the user to
+	// whom the identity of External belongs. Once that is another one, the session is over.
 	UserID string
 
 	// Email is the user's address, empty unless the external JWT's issuer vouched for it.

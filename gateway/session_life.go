@@ -8,18 +8,6 @@ import (
 	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
-// SignIn starts a new session from an external JWT. Each call starts another one;
-// none of them outlives the JWT. A JWT whose session was revoked starts none.
-func (e *Environment) SignIn(ctx context.Context, external string) (*Session, error) {
-	if err := e.Enabled(); err != nil {
-		return nil, err
-	}
-	origin := originID(e.cfg.ID, external)
-	s, err := e.exchange(ctx, external, origin, newSessionID(origin))
-	e.observe(ctx, Event{Kind: EventSignIn, Session: s, Err: err})
-	return s, err
-}
-
 // Refresh carries a session on with a new token of the same ID, never past the
 // external JWT's expiry nor the longest life of a session. The old token stays
 // valid until its own expiry. s must come from [Environment.Authenticate] and
@@ -54,8 +42,9 @@ func (e *Environment) refresh(ctx context.Context, s *Session) (*Session, error)
 }
 
 // Standing returns nil, or why a session that was admitted before, for a connection that
-// lasts, no longer counts: it was revoked, or all of its user's were, the environment is
-// switched off, or the store cannot tell. It asks nothing remote and does not look at the time.
+// lasts, no longer counts: it was revoked, or all of its user's were, its identity was
+// linked to another user, the environment is switched off, or the store cannot tell. It
+// asks nothing remote and does not look at the time.
 func (e *Environment) Standing(s *Session) error {
 	if err := e.Enabled(); err != nil {
 		return err

@@ -27,7 +27,7 @@ func TestRevokedJWTDoesNotComeBackWithATwinSignature(t *testing.T) {
 	}
 	_, err := w.env.Authenticate(context.Background(), twin)
 	wantCode(t, err, gateway.CodeSessionRevoked)
-	_, err = w.env.SignIn(context.Background(), twin)
+	_, _, err = w.env.SignIn(context.Background(), twin, nil)
 	wantCode(t, err, gateway.CodeSessionRevoked)
 }
 

@@ -54,7 +54,7 @@ func TestOperatorSwitchesOffAndOn(t *testing.T) {
 	everything := func() []error {
 		_, authenticate := w.env.Authenticate(ctx, token)
 		_, presented := w.env.Authenticate(ctx, s.Token)
-		_, signIn := w.env.SignIn(ctx, token)
+		_, _, signIn := w.env.SignIn(ctx, token, nil)
 		_, refresh := w.env.Refresh(ctx, s)
 		_, elevate := w.env.Elevate(ctx, s, assertion)
 		_, stepUp := w.env.StepUp(ctx, s, gateway.Proof{}, gateway.Need{})

@@ -132,6 +132,42 @@ func TestClaimsOfTheExternalJWTDoNotReachOurs(t *testing.T) {
 	}
 }
 
+// A linked identity signs in a user whom it would not make by itself. The tokens are that
+// user's, and say all the same which identity it was.
+func TestTokensOfALinkedIdentity(t *testing.T) {
+	b := newHouse(t, "ES256")
+	external := b.external(nil)
+	for _, subject := range []string{"linked to", "user-1"} {
+		want := b.want(external)
+		want.UserID = gateway.UserID(environmentA, external.Issuer, subject)
+		s, err := b.local.SignIn(t.Context(), "", want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		el := b.elevate(s)
+		for use, token := range map[string]string{"session": s.Token, "elevated": el.Token} {
+			got := decoded(t, token, 1)
+			credential := gateway.CredentialID(environmentA, "externalUser", external.Issuer, "user-1")
+			if got["sub"] != want.UserID || got["external_user_id"] != "user-1" || got["last_verified_credential_id"] != credential {
+				t.Errorf("%s token of %v with credential %v of %v, want %s with %s of user-1",
+					use, got["sub"], got["last_verified_credential_id"], got["external_user_id"], want.UserID, credential)
+			}
+		}
+		opened, err := b.local.OpenSession(t.Context(), s.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted, err := b.local.OpenElevated(t.Context(), el.Token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if opened.UserID != want.UserID || opened.ExternalID() != "user-1" || granted.UserID != want.UserID || granted.ExternalID != "user-1" {
+			t.Errorf("opened a session of %s as %s and an elevated token of %s as %s, want %s as user-1 twice",
+				opened.UserID, opened.ExternalID(), granted.UserID, granted.ExternalID, want.UserID)
+		}
+	}
+}
+
 func TestASessionComesBackWhole(t *testing.T) {
 	for _, alg := range algorithms {
 		t.Run(alg, func(t *testing.T) {

@@ -167,8 +167,8 @@ func TestTheKeysOfASchedule(t *testing.T) {
 		var c counter
 		var d document
 		most := 0
-		for now := birth; now.Before(birth.Add(5*rotate + 5*day)); now = now.Add(5 * time.Minute) {
-			d, _, _ = s.amend(d, now, false, c.generate)
+		for at := birth; at.Before(birth.Add(5*rotate + 5*day)); at = at.Add(5 * time.Minute) {
+			d, _, _ = s.amend(d, at, false, c.generate)
 			most = max(most, len(d.Keys))
 		}
 		if most > s.keys() || most < s.keys()-2 {

@@ -177,6 +177,18 @@ func (a Answer) Write(w http.ResponseWriter) {
 	writeJSON(w, a.Status, a.body)
 }
 
+// writeFresh answers v, which is true for this client at this moment, and for no cache.
+func writeFresh(w http.ResponseWriter, v any) {
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, v)
+}
+
+// writeNothing answers that all is done and there is nothing to say.
+func writeNothing(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+}
+
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	encoded, err := json.Marshal(v)
 	if err != nil { // a value of ours that cannot be encoded: nothing a client could cause

@@ -1,30 +1,17 @@
-// Package httpapi serves the exchange endpoints of one environment over plain
-// net/http: sign-in, elevation, refresh, revocation and the published keys, in the
-// shape that the Dynamic SDKs call them.
-//
-// It decides nothing about tokens: each endpoint reads a request, asks the
-// [gateway.Environment], and writes the answer. [AnswerTo] is how any error of the
-// gateway is said in HTTP, here and by whoever else serves it.
 package httpapi
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
 )
 
-// maxBody is the largest request body that is read.
-const maxBody = 64 << 10
-
-// Options say where the endpoints find credentials beside the body and the Authorization header.
+// Options say what the endpoints need beside the environment. The zero value serves one
+// instance, without cookies.
 type Options struct {
 	// ExternalCookie is the cookie that may hold the external JWT at sign-in; empty: none.
 	ExternalCookie string
@@ -38,52 +25,77 @@ type Options struct {
 	// browser to send with its cookies. Required where a cookie is named.
 	CookieAllowed func(r *http.Request) error
 
+	// NonceKey is what nonces are made and recognised with: 32 random bytes, the same
+	// for all instances and across reloads and restarts. Empty: a random key of this
+	// API's own, and no other recognises its nonces. Whoever knows it can make nonces, and nothing else.
+	NonceKey []byte
+
+	// Now is the clock by which nonces grow old; nil: time.Now.
+	Now func() time.Time
+
 	// Refused, if set, is told of every request that was not granted: for logs. It must not answer.
 	Refused func(r *http.Request, err error)
 }
 
 // API serves the endpoints of one environment, at paths relative to the environment's own.
+// It may be used concurrently.
 type API struct {
 	env     *gateway.Environment
 	options Options
-	routes  map[string]map[string]http.HandlerFunc // path, method
+	nonces  *nonces
+	routes  map[string]endpoint // by path
+}
+
+// endpoint is what one path answers to. Where that is GET, it is HEAD as well.
+type endpoint struct {
+	method string
+	answer http.HandlerFunc
+}
+
+func (e endpoint) allowed() []string {
+	if e.method == http.MethodGet {
+		return []string{http.MethodGet, http.MethodHead}
+	}
+	return []string{e.method}
 }
 
 // New makes the API of env.
 func New(env *gateway.Environment, o Options) *API {
-	a := &API{env: env, options: o}
-	a.routes = map[string]map[string]http.HandlerFunc{
-		"/externalAuth/signin":   {http.MethodPost: a.signIn},
-		"/externalAuth/verify":   {http.MethodPost: a.verify},
-		"/stepUp/check":          {http.MethodPost: a.checkStepUp},
-		"/refresh":               {http.MethodPost: a.refresh},
-		"/revoke":                {http.MethodPost: a.revoke},
-		"/.well-known/jwks":      {http.MethodGet: a.jwks},
-		"/.well-known/jwks.json": {http.MethodGet: a.jwks},
+	a := &API{env: env, options: o, nonces: newNonces(env.ID(), o)}
+	a.routes = map[string]endpoint{
+		"/externalAuth/signin":   {http.MethodPost, a.deviceChecked(a.signIn)},
+		"/externalAuth/verify":   {http.MethodPost, a.deviceChecked(a.verify)},
+		"/stepUp/check":          {http.MethodPost, a.checkStepUp},
+		"/refresh":               {http.MethodPost, a.deviceChecked(a.refresh)},
+		"/revoke":                {http.MethodPost, a.revoke},
+		"/users":                 {http.MethodGet, a.users},
+		"/settings":              {http.MethodGet, a.settings},
+		"/sdkSettings":           {http.MethodPost, a.sdkSettings},
+		"/nonces":                {http.MethodGet, a.giveNonces},
+		"/nonce":                 {http.MethodGet, a.giveNonce},
+		"/.well-known/jwks":      {http.MethodGet, a.jwks},
+		"/.well-known/jwks.json": {http.MethodGet, a.jwks},
 	}
 	return a
 }
 
 // ServeHTTP answers one endpoint. Any path or method that is none is an error in the same shape as all others.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	methods, ok := a.routes[r.URL.Path]
+	e, ok := a.routes[r.URL.Path]
 	if !ok {
 		NotFound(w, "no endpoint has this path")
 		return
 	}
-	method := r.Method
-	if method == http.MethodHead && methods[http.MethodGet] != nil {
-		method = http.MethodGet
-	}
-	handle, ok := methods[method]
-	if !ok {
-		for allowed := range methods {
-			w.Header().Add("Allow", allowed)
-		}
+	a.serve(w, r, e)
+}
+
+func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
+	if allowed := e.allowed(); !slices.Contains(allowed, r.Method) {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		a.refuse(w, r, errMethodNotAllowed)
 		return
 	}
-	handle(w, r)
+	e.answer(w, r)
 }
 
 var errMethodNotAllowed = &gateway.Refusal{Code: codeMethodNotAllowed, Err: errors.New("this endpoint does not have that method")}
@@ -98,8 +110,8 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	a.answer(w, r, AnswerTo(err), err)
 }
 
-// refuseExternal answers a refused external JWT or assertion: with one code that
-// the SDKs know, and the verdict itself as the reason.
+// refuseExternal answers a refused external JWT or assertion, or the device that sent
+// it: with one code that the SDKs know, and the verdict itself as the reason.
 func (a *API) refuseExternal(w http.ResponseWriter, r *http.Request, err error) {
 	a.answer(w, r, asExternal(err), err)
 }
@@ -109,122 +121,4 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, answer Answer, err 
 		a.options.Refused(r, err)
 	}
 	answer.Write(w)
-}
-
-// whose tells whose credential something is.
-type whose func(ctx context.Context, credential string) (*gateway.Session, error)
-
-// session authenticates the caller of an endpoint: by the token in Authorization, else by the session cookie.
-func (a *API) session(r *http.Request) (*gateway.Session, error) {
-	return a.sessionBy(r, a.env.Authenticate)
-}
-
-func (a *API) sessionBy(r *http.Request, is whose) (*gateway.Session, error) {
-	token, err := bearer(r)
-	if err != nil {
-		return nil, err
-	}
-	if token != "" {
-		return is(r.Context(), token)
-	}
-	return a.cookieSession(r, is)
-}
-
-// cookieSession is the session in the cookie. Where the external cookie is there as
-// well, that one says who is here: a session of somebody else is left over, and none.
-func (a *API) cookieSession(r *http.Request, is whose) (*gateway.Session, error) {
-	token, err := a.cookie(r, a.options.SessionCookie)
-	if err != nil {
-		return nil, err
-	}
-	if token == "" {
-		return nil, errNoSession
-	}
-	s, err := is(r.Context(), token)
-	if err != nil {
-		return nil, err
-	}
-	external, err := a.cookie(r, a.options.ExternalCookie)
-	if err != nil || external == "" {
-		return s, err
-	}
-	now, err := is(r.Context(), external)
-	if err != nil {
-		return nil, err
-	}
-	if now.UserID != s.UserID {
-		return nil, errNoSession
-	}
-	return s, nil
-}
-
-var errNoSession = &gateway.Refusal{
-	Code: gateway.CodeTokenMissing,
-	Err:  errors.New("no session: sign in, and send its token as Authorization: Bearer, or its cookie"),
-}
-
-// bearer is the token of the Authorization header (RFC 6750, section 2.1). Another scheme is no credential.
-func bearer(r *http.Request) (string, error) {
-	values := r.Header.Values("Authorization")
-	if len(values) > 1 {
-		return "", badRequest("two Authorization headers: send one")
-	}
-	if len(values) == 0 {
-		return "", nil
-	}
-	scheme, token, _ := strings.Cut(values[0], " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		if namesBearer(values[0]) {
-			return "", badRequest("the Authorization header must hold one token after Bearer and a space")
-		}
-		return "", nil
-	}
-	token = strings.Trim(token, " ")
-	if token == "" || strings.ContainsAny(token, " ,\t") {
-		return "", badRequest("the Authorization header must hold one token after Bearer")
-	}
-	return token, nil
-}
-
-// namesBearer says whether a lenient reader would find a Bearer token in credentials
-// of another scheme, or written in another way: no cookie may then stand in for it.
-func namesBearer(credentials string) bool {
-	parts := strings.FieldsFunc(credentials, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' })
-	return slices.ContainsFunc(parts, func(part string) bool { return strings.EqualFold(part, "Bearer") })
-}
-
-// cookie is the value of a cookie that may stand for the user, or empty.
-func (a *API) cookie(r *http.Request, name string) (string, error) {
-	if name == "" {
-		return "", nil
-	}
-	cookies := r.CookiesNamed(name)
-	if len(cookies) == 0 {
-		return "", nil
-	}
-	if err := a.options.CookieAllowed(r); err != nil {
-		return "", err
-	}
-	if len(cookies) > 1 {
-		return "", badRequest("the cookie %q came twice: send it once", name)
-	}
-	return cookies[0].Value, nil
-}
-
-// readBody decodes a JSON object into v. Members that v does not have are the SDKs' business and are passed over.
-func readBody(w http.ResponseWriter, r *http.Request, v any) error {
-	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" {
-		return badRequest("the body must be application/json")
-	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return badRequest("the body is larger than %d bytes", maxBody)
-	} else if err != nil {
-		return badRequest("the body could not be read")
-	}
-	if !bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) || json.Unmarshal(raw, v) != nil {
-		return badRequest("the body must be a JSON object whose members have the documented types")
-	}
-	return nil
 }

@@ -23,32 +23,30 @@ type Check struct {
 
 // ServeCheck answers a question about a token, as [Judge] does.
 func (a *API) ServeCheck(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		a.refuse(w, r, errMethodNotAllowed)
-		return
-	}
-	report, err := Judge(w, r, a.env)
+	a.serve(w, r, endpoint{http.MethodPost, a.check})
+}
+
+func (a *API) check(w http.ResponseWriter, r *http.Request) {
+	report, err := Judge(r, a.env)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusOK, report)
+	writeFresh(w, report)
 }
 
 // Judge reads a question from the body of r and has env answer it: about an external
 // JWT, or about an assertion and the user it has to be about: {"encodedJwt",
-// "assertion", "subject"}. It writes nothing to w, spends nothing and fetches nothing,
-// so anybody may ask who may know which rules there are. Its error is about the
-// question, a [gateway.CodeBadRequest]; what is wrong with the token stands in the report.
-func Judge(w http.ResponseWriter, r *http.Request, env *gateway.Environment) (Report, error) {
+// "assertion", "subject"}. It spends nothing and fetches nothing, so anybody may ask who
+// may know which rules there are. Its error is about the question, a
+// [gateway.CodeBadRequest]; what is wrong with the token stands in the report.
+func Judge(r *http.Request, env *gateway.Environment) (Report, error) {
 	var in struct {
 		EncodedJWT string `json:"encodedJwt"`
 		Assertion  string `json:"assertion"`
 		Subject    string `json:"subject"`
 	}
-	if err := readBody(w, r, &in); err != nil {
+	if err := readBody(r, &in); err != nil {
 		return Report{}, err
 	}
 	if (in.EncodedJWT == "") == (in.Assertion == "") {

@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -112,13 +111,3 @@ func TestCookiesOfAnotherOriginsRequestAreRefused(t *testing.T) {
 }
 
 func (s *site) aliceSignedIn() string { s.t.Helper(); return s.signedIn("alice") }
-
-// signedIn signs user in without the endpoints.
-func (s *site) signedIn(user string) string {
-	s.t.Helper()
-	session, err := s.env.SignIn(context.Background(), s.external(user))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return session.Token
-}

@@ -10,48 +10,81 @@ import (
 
 // signedIn is what sign-in and refresh answer.
 type signedIn struct {
-	ExpiresAt   int64  `json:"expiresAt"` // seconds since the epoch
-	User        user   `json:"user"`
-	MinifiedJWT string `json:"minifiedJwt,omitempty"` // left out where the session travels in a cookie that scripts cannot read
+	// ExpiresAt is the token's exp, in seconds since the epoch. When it comes the SDKs
+	// log the user out; one in the past they take for now.
+	ExpiresAt int64 `json:"expiresAt"`
+
+	User user `json:"user"`
+
+	// MinifiedJWT is the session token, which the SDKs keep where scripts can read it and
+	// send in Authorization. It is left out where the session travels in a cookie that they cannot read.
+	MinifiedJWT string `json:"minifiedJwt,omitempty"`
+
+	// JWT is the same token once more: it is what getAuthToken of the React SDK gives an app
+	// for its own API.
+	JWT string `json:"jwt,omitempty"`
 }
 
-// signIn exchanges the external JWT in the body, else in the configured cookie, for a session.
+// signIn exchanges the external JWT in the body, else in the configured cookie, for a
+// session, and may link the two identities where Authorization brings a session already.
 func (a *API) signIn(w http.ResponseWriter, r *http.Request) {
-	var in struct {
-		JWT string `json:"jwt"`
-	}
-	err := readBody(w, r, &in)
-	if err == nil && in.JWT == "" {
-		in.JWT, err = a.cookie(r, a.options.ExternalCookie)
-	}
-	if err != nil {
-		a.refuse(w, r, err)
-		return
-	}
-	if in.JWT == "" {
-		a.refuseExternal(w, r, &gateway.Refusal{Code: gateway.CodeTokenMissing, Err: errors.New("no external JWT, neither in the body's jwt nor in a cookie")})
-		return
-	}
-	s, err := a.env.SignIn(r.Context(), in.JWT)
+	external, err := a.external(r)
 	if err != nil {
 		a.refuseExternal(w, r, err)
 		return
 	}
-	a.answerSession(w, r, s)
+	present, err := a.present(r)
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	s, u, err := a.env.SignIn(r.Context(), external, present)
+	if err != nil {
+		a.refuseExternal(w, r, err)
+		return
+	}
+	a.answerSession(w, r, s, u)
+}
+
+// external is the JWT to sign in with.
+func (a *API) external(r *http.Request) (string, error) {
+	var in struct {
+		JWT string `json:"jwt"`
+	}
+	err := readBody(r, &in)
+	if err == nil && in.JWT == "" {
+		in.JWT, err = a.cookie(r, a.options.ExternalCookie)
+	}
+	if err == nil && in.JWT == "" {
+		err = &gateway.Refusal{
+			Code: gateway.CodeTokenMissing,
+			Err:  errors.New("no external JWT, neither in the body's jwt nor in a cookie"),
+		}
+	}
+	return in.JWT, err
 }
 
 // refresh carries the session on. The body, if there is one, says nothing.
 func (a *API) refresh(w http.ResponseWriter, r *http.Request) {
-	s, err := a.session(r)
-	if err == nil {
-		s, err = a.env.Refresh(r.Context(), s)
-	}
+	s, u, err := a.refreshed(r)
 	if err != nil {
 		a.clearLeftover(w, r, err)
 		a.refuse(w, r, err)
 		return
 	}
-	a.answerSession(w, r, s)
+	a.answerSession(w, r, s, u)
+}
+
+func (a *API) refreshed(r *http.Request) (*gateway.Session, gateway.User, error) {
+	s, err := a.session(r)
+	if err != nil {
+		return nil, gateway.User{}, err
+	}
+	if s, err = a.env.Refresh(r.Context(), s); err != nil {
+		return nil, gateway.User{}, err
+	}
+	u, err := a.env.User(r.Context(), s)
+	return s, u, err
 }
 
 // revoke ends the session, also while the environment is switched off. Its cookie is
@@ -68,17 +101,13 @@ func (a *API) revoke(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(http.StatusNoContent)
+	writeNothing(w)
 }
 
-// largestCookie is what browsers keep; a larger one they drop without a word (RFC 6265, section 6.1).
-const largestCookie = 4096
-
-func (a *API) answerSession(w http.ResponseWriter, r *http.Request, s *gateway.Session) {
-	out := signedIn{ExpiresAt: s.Expiry.Unix(), User: userOf(a.env.ID(), s), MinifiedJWT: s.Token}
+func (a *API) answerSession(w http.ResponseWriter, r *http.Request, s *gateway.Session, u gateway.User) {
+	out := signedIn{ExpiresAt: s.Expiry.Unix(), User: userOf(a.env.ID(), s, u), MinifiedJWT: s.Token, JWT: s.Token}
 	if a.options.SessionCookie != "" {
-		out.MinifiedJWT = ""
+		out.MinifiedJWT, out.JWT = "", ""
 		cookie := a.sessionCookie(s.Token)
 		cookie.Expires = s.Expiry
 		if size := len(cookie.String()); size > largestCookie {
@@ -88,38 +117,5 @@ func (a *API) answerSession(w http.ResponseWriter, r *http.Request, s *gateway.S
 		}
 		http.SetCookie(w, cookie)
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusOK, out)
-}
-
-// clearLeftover clears a session cookie that stands for no session of whoever is here.
-func (a *API) clearLeftover(w http.ResponseWriter, r *http.Request, err error) {
-	if AnswerTo(err).Status == http.StatusUnauthorized && len(r.CookiesNamed(a.options.SessionCookie)) > 0 {
-		a.clearCookie(w)
-	}
-}
-
-func (a *API) clearCookie(w http.ResponseWriter) {
-	if a.options.SessionCookie != "" {
-		cookie := a.sessionCookie("")
-		cookie.MaxAge = -1
-		http.SetCookie(w, cookie)
-	}
-}
-
-func (a *API) sessionCookie(value string) *http.Cookie {
-	return SessionCookie(a.options.SessionCookie, value)
-}
-
-// SessionCookie is the cookie that carries a session: out of reach of scripts, of
-// plain HTTP, and of requests that another site causes.
-func SessionCookie(name, value string) *http.Cookie {
-	return &http.Cookie{
-		Name:     name,
-		Value:    value,
-		Path:     "/",
-		HttpOnly: true,
-		Secure:   true,
-		SameSite: http.SameSiteLaxMode,
-	}
+	writeFresh(w, out)
 }

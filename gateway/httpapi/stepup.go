@@ -8,6 +8,12 @@ import (
 	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
+// elevated is what verify answers. The SDKs read scope, exp and singleUse of the token,
+// keep it until it expires or is used, and send it with the calls that need one of its scopes.
+type elevated struct {
+	Token string `json:"elevatedAccessToken"`
+}
+
 // verify exchanges the assertion in the body for an elevated token of the caller's session.
 func (a *API) verify(w http.ResponseWriter, r *http.Request) {
 	s, err := a.session(r)
@@ -18,7 +24,7 @@ func (a *API) verify(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		JWT string `json:"jwt"`
 	}
-	if err := readBody(w, r, &in); err != nil {
+	if err := readBody(r, &in); err != nil {
 		a.refuse(w, r, err)
 		return
 	}
@@ -31,14 +37,27 @@ func (a *API) verify(w http.ResponseWriter, r *http.Request) {
 		a.refuseExternal(w, r, err)
 		return
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusOK, map[string]string{"elevatedAccessToken": el.Token})
+	writeFresh(w, elevated{el.Token})
 }
 
-// stepUpNeeded is what stepUp/check answers. Credentials must be there even where nothing is required.
+// stepUpNeeded is what stepUp/check answers.
 type stepUpNeeded struct {
-	IsRequired  bool         `json:"isRequired"`
-	Credentials []credential `json:"credentials"`
+	// IsRequired has the SDKs tell the app to get an assertion. They ask only where they
+	// hold no token with the scope.
+	IsRequired bool `json:"isRequired"`
+
+	// Credentials are those that can meet the requirement: the one that the user has
+	// signed in with, and no other of theirs. An assertion is verified with the keys of
+	// that login system and must be about its subject, so that whoever had another
+	// identity confirm would be refused. The SDKs want the list also where nothing is required.
+	Credentials []stepUpCredential `json:"credentials"`
+
+	DefaultCredentialID string `json:"defaultCredentialId"`
+}
+
+type stepUpCredential struct {
+	ID     string `json:"id"`
+	Format string `json:"format"`
 }
 
 // checkStepUp says whether a scope has to be asked for here: any that an assertion may name.
@@ -51,7 +70,7 @@ func (a *API) checkStepUp(w http.ResponseWriter, r *http.Request) {
 	var in struct {
 		Scope string `json:"scope"`
 	}
-	if err := readBody(w, r, &in); err != nil {
+	if err := readBody(r, &in); err != nil {
 		a.refuse(w, r, err)
 		return
 	}
@@ -60,10 +79,13 @@ func (a *API) checkStepUp(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, badRequest("the body's scope: %w", err))
 		return
 	}
-	out := stepUpNeeded{Credentials: []credential{externalUser(a.env.ID(), s)}}
+	own := externalUser(a.env.ID(), identityOf(s))
+	out := stepUpNeeded{
+		Credentials:         []stepUpCredential{{own.ID, own.Format}},
+		DefaultCredentialID: own.ID,
+	}
 	for _, scope := range scopes.Names() {
 		out.IsRequired = out.IsRequired || a.env.Knows(scope)
 	}
-	w.Header().Set("Cache-Control", "no-store")
-	writeJSON(w, http.StatusOK, out)
+	writeFresh(w, out)
 }

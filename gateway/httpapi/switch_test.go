@@ -63,6 +63,45 @@ func TestLoggingOutWhileSwitchedOff(t *testing.T) {
 	on.do(call{path: "/refresh", bearer: on.signedIn("bob")}).want(t, http.StatusOK, "", "")
 }
 
+// The SDKs ask before anything else, and have to learn that nobody can sign in. What an
+// operator has switched shows at once, and nothing else does: neither why, nor whom the environment trusts.
+func TestSettingsSayHowTheSwitchStands(t *testing.T) {
+	s := newSite(t, httpapi.Options{})
+	enabled := func() any {
+		a := s.do(call{method: http.MethodGet, path: "/settings"})
+		a.want(t, http.StatusOK, "", "")
+		return a.body["security"].(map[string]any)["externalAuth"].(map[string]any)["enabled"]
+	}
+	before := enabled()
+	s.turn(s.env.Disable)
+	off := enabled()
+	s.turn(s.env.Enable)
+	if on := enabled(); before != true || off != false || on != true {
+		t.Errorf("enabled is %v, switched off %v, and on again %v", before, off, on)
+	}
+}
+
+// Whoever may not use a cookie still reads what everybody may: nothing there is about whose cookie it is.
+func TestSettingsAndNoncesReadNoCookie(t *testing.T) {
+	s := newSite(t, httpapi.Options{ExternalCookie: "ext", SessionCookie: "byoa", CookieAllowed: func(*http.Request) error {
+		t.Error("somebody asks whether a cookie may be used")
+		return nil
+	}})
+	cookies := []*http.Cookie{{Name: "ext", Value: "x"}, {Name: "byoa", Value: "x"}, {Name: "byoa", Value: "y"}}
+	for _, c := range []call{
+		{method: http.MethodGet, path: "/settings"},
+		{method: http.MethodGet, path: "/nonces"},
+		{method: http.MethodGet, path: "/nonce"},
+		{method: http.MethodGet, path: "/.well-known/jwks.json"},
+		{path: "/sdkSettings", body: "{}"},
+	} {
+		c.cookies = cookies
+		if a := s.do(c); a.status >= http.StatusBadRequest || a.header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %d, Set-Cookie %q", c.path, a.status, a.header.Get("Set-Cookie"))
+		}
+	}
+}
+
 func (s *site) turn(to func(context.Context) error) {
 	s.t.Helper()
 	if err := to(context.Background()); err != nil {
