@@ -15,7 +15,8 @@ import (
 
 // api is an [API] once its config was accepted.
 type api struct {
-	served map[string]*endpoints // by the environment's id
+	served map[string]*endpoints // by the environment's id, to the letter
+	cors   *corsPolicy           // of answers that are about none of them
 	logger *zap.Logger
 }
 
@@ -42,16 +43,24 @@ func (a *API) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	hideFromLogs(hidden{headers: []string{"Authorization"}}) // in which the endpoints are called
 	a.served = make(map[string]*endpoints, len(names))
+	var origins []string
 	for _, name := range names {
 		l, err := app.environment(name)
 		if err != nil {
 			return fmt.Errorf("byoa_api: %w", err)
 		}
-		e := &endpoints{live: l}
-		e.open = sync.OnceValues(func() (*httpapi.API, error) { return a.endpointsOf(l) })
-		a.served[l.config.ID] = e
+		a.serve(l)
+		origins = append(origins, l.config.CORS...)
 	}
+	// A page that has the id wrong may read that it has, whichever environment it is of.
+	a.cors = newCORSPolicy(origins)
 	return nil
+}
+
+// serve makes the endpoints of an environment, which are opened by the first request.
+func (a *API) serve(l *live) {
+	open := sync.OnceValues(func() (*httpapi.API, error) { return a.endpointsOf(l) })
+	a.served[l.config.ID] = &endpoints{live: l, open: open}
 }
 
 func (a *API) endpointsOf(l *live) (*httpapi.API, error) {
@@ -62,6 +71,7 @@ func (a *API) endpointsOf(l *live) (*httpapi.API, error) {
 	return httpapi.New(env, httpapi.Options{
 		ExternalCookie: l.config.CookieName,
 		SessionCookie:  l.config.Session.Cookie,
+		NonceKey:       l.nonceKey,
 		CookieAllowed:  l.origins.check,
 		Refused: func(r *http.Request, err error) {
 			noteRefusal(r, err, a.logger)
@@ -69,29 +79,31 @@ func (a *API) endpointsOf(l *live) (*httpapi.API, error) {
 	}), nil
 }
 
-// ServeHTTP answers whatever is under the prefix and this product's, and leaves everything else alone.
+// ServeHTTP answers whatever is under the prefix and this product's, and leaves everything
+// else alone. Pages of allowed origins can read every answer, errors too.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	id, path, ours := a.cut(r.URL.Path)
 	if !ours {
 		return next.ServeHTTP(w, r)
 	}
-	e, ok := a.served[id]
-	if ok {
+	e, policy := a.served[id], a.cors
+	if e != nil {
 		e.live.lease.enter() // as a gate does
 		defer e.live.lease.leave()
 		watch(r, e.live.observer.audit)
+		policy = e.live.cors
 	}
+	if policy.preflightEndpoint(w, r) {
+		return nil
+	}
+	w = policy.wrap(w, r)
 	if err := checkPath(r.URL, 0); err != nil {
 		return refuse(w, r, err, false, a.logger)
 	}
-	if !ok {
+	if e == nil {
 		httpapi.NotFound(w, "no environment has this id here")
 		return nil
 	}
-	if e.live.cors.preflightEndpoint(w, r) {
-		return nil
-	}
-	w = e.live.cors.wrap(w, r)
 	handler, err := e.open()
 	if err != nil {
 		return refuse(w, r, err, false, a.logger)

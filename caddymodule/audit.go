@@ -14,7 +14,7 @@ import (
 )
 
 // audit writes one line for each decision of an environment to the logger `byoa.audit`:
-// an exchange, a step-up, a revocation, a switch, and every other refusal. A request
+// an exchange, a link, a step-up, a revocation, a switch, and every other refusal. A request
 // whose token is remembered, on a route that needs no more, is no decision and no line.
 //
 // No line holds a token. The logger is the config's own: Caddy's default one knows
@@ -38,7 +38,7 @@ const (
 // event tells of a decision of the gateway.
 func (a *audit) event(ctx context.Context, e gateway.Event) {
 	switch e.Kind {
-	case gateway.EventExchange, gateway.EventElevate, gateway.EventStepUp,
+	case gateway.EventExchange, gateway.EventLink, gateway.EventElevate, gateway.EventStepUp,
 		gateway.EventRevoke, gateway.EventDisable, gateway.EventEnable:
 		a.tell(ctx, visitOf(ctx), e)
 	default: // what became of it is told by another event, or at the edge
@@ -101,7 +101,7 @@ func (d decision) message() string {
 		return "refused"
 	}
 	switch gateway.EventKind(d.Decision) {
-	case gateway.EventExchange, gateway.EventElevate, gateway.EventStepUp:
+	case gateway.EventExchange, gateway.EventLink, gateway.EventElevate, gateway.EventStepUp:
 		return "granted"
 	default:
 		return "done"

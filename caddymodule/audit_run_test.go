@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -244,6 +243,17 @@ func (a *audited) runAuditCases(t *testing.T) {
 				"method": "POST", "path": "/trial/%41", "reason": "some", "report_only": true,
 			}),
 		}},
+		{"report_only, granted", func() {
+			r := request{method: "POST", path: "/trial/B", bearer: session, elevated: a.elevate(session, "alice", "wallet:export")}
+			a.want(r, 200, "")
+		}, []map[string]any{
+			who(map[string]any{
+				"msg": "granted", "decision": "elevate", "jti": "some", "scopes": []any{"wallet:export"}, "method": "POST", "path": api + "/externalAuth/verify",
+			}),
+			who(map[string]any{
+				"msg": "granted", "decision": "step_up", "jti": "some", "scopes": []any{"wallet:export"}, "method": "POST", "path": "/trial/B",
+			}),
+		}},
 		{"a route for nobody", func() { a.want(request{path: "/closed", bearer: session}, 403, "route_denied") }, []map[string]any{
 			who(map[string]any{"msg": "refused", "decision": "step_up", "code": "route_denied", "method": "GET", "path": "/closed", "reason": "some"}),
 		}},
@@ -353,51 +363,6 @@ func TestAuditLogIsInTheDefaultLog(t *testing.T) {
 	}
 	if found != 1 {
 		t.Errorf("%d lines, want 1", found)
-	}
-}
-
-// A client that goes away does not take the line with it: the work that it caused is
-// done, and is told of, by a goroutine that outlives the request.
-func TestAuditLogOfAClientThatWentAway(t *testing.T) {
-	a := newAudited(t, "json")
-	keys := newSlowKeys(t, a.issuer)
-	a.load(strings.Replace(plainEnvironment, "{{environment}}", "id "+environmentID+"\n\t\t\tissuer "+a.issuer.URL()+"\n\t\t\tjwks_url "+keys.url+
-		"\n\t\t\taudience "+audience+"\n\t\t\tstore memory", 1), plainSite)
-	a.want(request{path: "/wallets/1", bearer: a.external("alice")}, 200, "")
-	a.issuer.Rotate() // so that the next JWT is waited for
-	before := len(a.lines())
-	got := a.told(func() {
-		a.giveUp(request{path: "/wallets/gone", bearer: a.external("alice")}, keys.asked)
-		close(keys.answer)
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && len(a.lines()) == before; {
-			time.Sleep(5 * time.Millisecond)
-		}
-	})
-	want := fields(map[string]any{
-		"msg": "granted", "decision": "exchange", "user": "some", "external_id": "alice", "session": "some",
-		"method": "GET", "path": "/wallets/gone",
-	})
-	if len(got) != 1 || !reflect.DeepEqual(got[0], want) {
-		t.Errorf("got %v\nwant one line %v", got, want)
-	}
-}
-
-// A client that gives up during a step-up is not refused, and no sign that the issuer is in trouble.
-func TestAuditLogOfAStepUpThatWasGivenUp(t *testing.T) {
-	a := newAudited(t, "json")
-	keys := newSlowKeys(t, a.issuer)
-	a.load(a.withLines("jwks_url "+keys.url, "store memory"), plainSite)
-	session := a.signIn("alice")
-	a.issuer.Rotate() // so that the key of the assertion is waited for
-	r := request{method: "POST", path: "/wallets/1/export", bearer: session, assertion: a.assertion("alice", "wallet:export")}
-	before := len(a.lines())
-	a.giveUp(r, keys.asked)
-	pollUntil(t, "the step-up was told of", func() bool { return len(a.lines()) == before+2 })
-	close(keys.answer)
-	for _, line := range a.lines()[before:] {
-		if line["msg"] != "given up by the client" || line["code"] != "cancelled" {
-			t.Errorf("got %v, want that the client gave up", line)
-		}
 	}
 }
 

@@ -7,7 +7,6 @@ import "errors"
 var notYet = map[string]bool{
 	"exchange dynamic": true,
 	"exchange oauth":   true,
-	"link":             true,
 	"oauth_client":     true,
 	"store redis":      true,
 }

@@ -22,7 +22,7 @@ var environmentLines = func() lines[Environment] {
 		"assertion":      block(func(e *Environment) *AssertionRules { return &e.Assertion }, assertionLines, nil),
 		"session":        block(func(e *Environment) *SessionRules { return &e.Session }, sessionLines, (*SessionRules).checkOrder),
 		"scope":          {repeat: true, open: openScope},
-		"link":           upcoming(func(e *Environment) *bool { return &e.Link }, "link"),
+		"link":           flag(func(e *Environment) *bool { return &e.Link }),
 		"cors":           list(func(e *Environment) *[]string { return &e.CORS }, loaded(checkOrigin)),
 		"exchange":       guest(func(e *Environment) *json.RawMessage { return &e.ExchangeRaw }, "byoa.exchangers", "exchanger"),
 		"store":          guest(func(e *Environment) *json.RawMessage { return &e.StoreRaw }, "byoa.stores", "store"),

@@ -121,7 +121,6 @@ func TestEnvironmentMistakes(t *testing.T) {
 		{"cors with a password", `{"cors": ["https://u:hunter2@app.example.com"]}`, `{"cors": ["https://app.example.com"]}`, "cors: must be an origin without user"},
 		{"cors with an empty port", `{"cors": ["https://app.example.com:"]}`, `{"cors": ["http://localhost:3000"]}`, "cors: "},
 		{"cors with international letters", `{"cors": ["https://bücher.example"]}`, `{"cors": ["https://xn--bcher-kva.example"]}`, "cors: "},
-		{"link", `{"link": true}`, `{"link": false}`, "link: not available in this version"},
 		{"exchange dynamic", `{"exchange": {"exchanger": "dynamic"}}`, `{"exchange": {"exchanger": "local"}}`, "exchange dynamic: not available in this version"},
 		{"exchange oauth", `{"exchange": {"exchanger": "oauth"}}`, `{"exchange": {"exchanger": "local"}}`, "exchange oauth: not available in this version"},
 		{"store redis", `{"store": {"store": "redis"}}`, `{"store": {"store": "memory"}}`, "store redis: not available in this version"},
@@ -259,6 +258,8 @@ func TestEnvironmentWarnings(t *testing.T) {
 		{`{"audience": ["a"], "assertion": {"audience": "a"}}`, []string{"assertion: audience: is an audience of access tokens too"}},
 		{`{"audience": ["a"], "assertion": {"audience": "a", "type": "step-up+jwt"}}`, nil},
 		{`{"assertion": {"type": "t"}, "audience": ["a"], "providers": [{"issuer": "b", "jwks_file": "k"}]}`, []string{"provider b: audience: not set"}},
+		{`{"assertion": {"type": "t"}, "audience": ["a"], "link": true}`, []string{"link: there is one login system only"}},
+		{`{"assertion": {"type": "t"}, "audience": ["a"], "link": true, "providers": [{"issuer": "b", "jwks_file": "k", "audience": ["a"]}]}`, nil},
 	} {
 		e := environment(t, c.config)
 		if err := load(e, "production"); err != nil {

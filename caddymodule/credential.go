@@ -17,6 +17,11 @@ const (
 	assertionHeader = "X-Step-Up-Assertion"
 )
 
+// sdkCookie is where the Dynamic SDKs keep the session token that they get, in reach of
+// scripts, if the settings name an external cookie and the gateway sets no cookie of its
+// own. Browsers send it wherever the app's host is; nobody reads it.
+const sdkCookie = "DYNAMIC_JWT_TOKEN"
+
 // place is where in a request a credential was found.
 type place uint8
 
@@ -48,16 +53,24 @@ type sources struct {
 	externalCookie string
 	sessionCookie  string
 	query          string
+
+	// own are the cookies that hold session tokens: none of them is the upstream's.
+	own []string
 }
 
 // newSources compiles the places. An empty header is Authorization.
 func newSources(header, externalCookie, sessionCookie, query string) *sources {
-	return &sources{
+	s := &sources{
 		header:         http.CanonicalHeaderKey(cmp.Or(header, "Authorization")),
 		externalCookie: externalCookie,
 		sessionCookie:  sessionCookie,
 		query:          query,
+		own:            []string{sessionCookie},
 	}
+	if externalCookie != "" && externalCookie != sdkCookie && sessionCookie == "" {
+		s.own = []string{sdkCookie}
+	}
+	return s
 }
 
 // take reads the credential of r: the first place that has one decides. It leaves r as it
@@ -81,13 +94,12 @@ func (s *sources) take(r *http.Request) (credential, error) {
 
 // remove takes credentials out of r: out of every place but the one to keep, whether
 // they decided or not. An Authorization of another scheme is nobody's credential here, and
-// stays. The session cookie is for the gateway alone.
+// stays. A cookie with a session is for the gateway alone.
 func (s *sources) remove(r *http.Request, keep place) {
 	s.removeHeader(r.Header, keep == inHeader)
-	if keep == inExternalCookie {
-		dropCookies(r.Header, s.sessionCookie)
-	} else {
-		dropCookies(r.Header, s.sessionCookie, s.externalCookie)
+	dropCookies(r.Header, s.own...)
+	if keep != inExternalCookie {
+		dropCookies(r.Header, s.externalCookie)
 	}
 	if keep != inQuery && s.query != "" {
 		dropQuery(r.URL, s.query)

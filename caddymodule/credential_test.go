@@ -176,6 +176,31 @@ func TestCredentialsAreTakenOutOfTheRequest(t *testing.T) {
 	}
 }
 
+// The SDKs write the session token into a cookie of theirs where the gateway sets none.
+func TestTheCookieInWhichTheSDKsKeepTheSessionIsNotTheUpstreams(t *testing.T) {
+	const brought = "Cookie: x=1; DYNAMIC_JWT_TOKEN=a; jwt=b"
+	for _, c := range []struct {
+		name, external, session string
+		keep                    place
+		want                    string
+	}{
+		{"with an external cookie", "jwt", "", nowhere, "Cookie: x=1"},
+		{"with one that is kept", "jwt", "", inExternalCookie, "Cookie: x=1; jwt=b"},
+		{"with a cookie of the gateway's, they write none", "jwt", "__Host-s", nowhere, "Cookie: x=1; DYNAMIC_JWT_TOKEN=a"},
+		{"without cookies, they write none", "", "", nowhere, brought},
+		{"where it is the external cookie, and kept", "DYNAMIC_JWT_TOKEN", "", inExternalCookie, brought},
+		{"where it is the external cookie", "DYNAMIC_JWT_TOKEN", "", nowhere, "Cookie: x=1; jwt=b"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, want := requestOf(brought), requestOf(c.want)
+			newSources("", c.external, c.session, "").remove(got, c.keep)
+			if !sameHeaders(got.Header, want.Header) {
+				t.Errorf("headers: got %v, want %v", got.Header, want.Header)
+			}
+		})
+	}
+}
+
 func sameHeaders(a, b http.Header) bool {
 	var x, y strings.Builder
 	a.Write(&x) // sorted

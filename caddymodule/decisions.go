@@ -10,7 +10,7 @@ import (
 // A decision is what the audit log tells, in the form in which the admin API shows it.
 type decision struct {
 	Time       time.Time `json:"time"`
-	Decision   string    `json:"decision"` // exchange, elevate, step_up, revoke, refusal, disable, enable
+	Decision   string    `json:"decision"` // exchange, link, elevate, step_up, revoke, refusal, disable, enable
 	Result     string    `json:"result"`   // ok, or the code of the refusal
 	UserID     string    `json:"user,omitempty"`
 	ExternalID string    `json:"external_id,omitempty"`

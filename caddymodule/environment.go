@@ -54,7 +54,13 @@ type Environment struct {
 	// for single use within 5 minutes.
 	Scopes map[string]ScopeRule `json:"scopes,omitempty"`
 
-	// Whether a sign-in while signed in joins the new identity to the session's user. Default: false.
+	// Whether a sign-in may join an identity to a user who is signed in already, so that
+	// either login system signs the same user in from then on. It does where the sign-in
+	// comes with a session token in `Authorization` and with the JWT of another provider than
+	// the one that the session came from; a session in a cookie is never linked to, since a
+	// page can have a browser send that. An identity that is another user's, because it was
+	// linked to them or has signed in before, is refused, and nothing changes. Nothing here
+	// takes a link back. Default: false, every sign-in starts a session of the identity's own user.
 	Link bool `json:"link,omitempty"`
 
 	// The origins that may call the endpoints and the protected routes from a browser, each

@@ -176,14 +176,10 @@ func (e *Environment) validateScopes() error {
 
 // checkParts refuses what this version cannot do, before Caddy would call it an unknown module.
 func (e *Environment) checkParts() error {
-	var features []string
-	if e.Link {
-		features = append(features, "link")
-	}
-	features = append(features,
-		"exchange "+guestName(e.ExchangeRaw, "exchanger"),
-		"store "+guestName(e.StoreRaw, "store"))
-	for _, feature := range features {
+	for _, feature := range []string{
+		"exchange " + guestName(e.ExchangeRaw, "exchanger"),
+		"store " + guestName(e.StoreRaw, "store"),
+	} {
 		if err := checkAvailable(feature); err != nil {
 			return in(feature, err)
 		}
@@ -222,6 +218,9 @@ func (e *Environment) warnings() []string {
 			w += "; and those that do not are refused too, where providers share their keys, or may by discovery"
 		}
 		ws = append(ws, w)
+	}
+	if e.Link && len(e.Providers) == 0 {
+		ws = append(ws, "link: there is one login system only, so nothing can be linked: add a provider, or leave link out")
 	}
 	for i, p := range e.allProviders() {
 		if own.Type == "" && own.Audience != "" && slices.Contains(p.Audience, own.Audience) {

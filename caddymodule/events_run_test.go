@@ -112,6 +112,7 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	g.want(request{at: g.admin, method: "POST", path: "/byoa/environments/default/keys/rotate", header: http.Header{"Origin": {"http://" + g.admin}}}, 200, "")
+	g.refused(request{method: "DELETE", path: "/byoa/sessions/nobody"}, 400, "no session id") // is no revocation
 	g.want(request{method: "POST", path: "/api/v0/sdk/" + environmentID + "/revoke", bearer: session}, 204, "")
 	got := wantEvents(t, "byoa.replay_detected", "byoa.replay_detected", "byoa.key_rotated", "byoa.session_revoked")
 

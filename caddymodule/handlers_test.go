@@ -159,7 +159,6 @@ func TestAPIMistakes(t *testing.T) {
 // A feature that this version lacks is refused in the Caddyfile and in JSON through one table.
 func TestEveryMissingFeatureIsRefused(t *testing.T) {
 	lines := map[string]string{
-		"link":             "link on",
 		"exchange dynamic": "exchange dynamic", "exchange oauth": "exchange oauth https://idp.example.com/token", "store redis": "store redis localhost:6379",
 	}
 	handlers := map[string]caddyfile.Unmarshaler{"oauth_client": new(API)}

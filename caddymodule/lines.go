@@ -142,19 +142,6 @@ func toggle[T any](field func(*T) **bool) line[T] {
 	}}
 }
 
-// upcoming is a flag that this version refuses to switch on.
-func upcoming[T any](field func(*T) *bool, feature string) line[T] {
-	l := flag(field)
-	set := l.set
-	l.set = func(t *T, args []string) error {
-		if err := set(t, args); err != nil || !*field(t) {
-			return err
-		}
-		return checkAvailable(feature)
-	}
-	return l
-}
-
 func parseSwitch(args []string) (bool, error) {
 	switch {
 	case len(args) == 0 || args[0] == "on":

@@ -36,7 +36,9 @@ type live struct {
 
 	gateway func() (*gateway.Environment, error)
 
-	kept gateway.Store // what the environment's records are in, once gateway has returned
+	// What gateway leaves here once it has returned.
+	kept     gateway.Store // what the environment's records are in
+	nonceKey []byte
 }
 
 // provisionEnvironment compiles an environment that was loaded. It reads the
@@ -117,6 +119,9 @@ func (l *live) open() (*gateway.Environment, error) {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	l.kept = kept
+	if l.nonceKey, err = openNonceKey(o); err != nil {
+		return nil, fmt.Errorf("opening the key of the nonces: %w", err)
+	}
 	memory, err := borrow(l.lease, "memory "+hashed(l.config.ID, l.fingerprint), func() (*store.Cache, func() error, error) {
 		c, err := store.NewCache(l.config.CacheSize)
 		return c, c.Close, err
@@ -130,6 +135,7 @@ func (l *live) open() (*gateway.Environment, error) {
 		Disabled:  l.config.Enabled != nil && !*l.config.Enabled,
 		Scopes:    l.config.scopeRules(),
 		Session:   gateway.SessionRules{Lifetime: time.Duration(l.config.Session.Lifetime), MaxLifetime: time.Duration(l.config.Session.MaxLifetime)},
+		Link:      l.config.Link,
 		Exchanger: exchanger,
 		Store:     timed(kept, moduleName(l.store)),
 		Memory:    memory,
@@ -179,7 +185,7 @@ func (e *Environment) longestLifetime() time.Duration {
 
 // hidden is what `format byoa` keeps out of the logs because this environment carries tokens in it.
 func (e *Environment) hidden() hidden {
-	h := hidden{headers: []string{e.Header}}
+	h := hidden{headers: []string{e.Header}, cookies: []string{sdkCookie}}
 	for _, cookie := range []string{e.CookieName, e.Session.Cookie} {
 		if cookie != "" {
 			h.cookies = append(h.cookies, cookie)

@@ -52,7 +52,7 @@ func newCollectors() *collectors {
 			"environment", "provider", "result"),
 		cacheRequests: counter("cache_requests_total", "Look-ups of a credential among the remembered ones.",
 			"cache", "result"),
-		storeSeconds: histogram("store_duration_seconds", "How long the store took to record something.",
+		storeSeconds: histogram("store_duration_seconds", "How long the store took for what it does not answer from memory.",
 			"store", "operation"),
 	}
 }

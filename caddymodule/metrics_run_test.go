@@ -42,7 +42,9 @@ func counted(t *testing.T, name string) (g *running, environment string) {
 }
 
 func TestEveryMetricCounts(t *testing.T) {
-	g, _ := counted(t, "counted")
+	g, environment := counted(t, "counted")
+	g.load(environment, strings.Replace(plainSite, "/closed ", "/both wallet:export wallet:sign\n /closed ", 1))
+	begin, atFirst := time.Now(), g.scrape(g.admin)
 	const (
 		verifications = `caddy_byoa_verifications_total{environment="counted",result="%s"}`
 		exchanges     = `caddy_byoa_exchanges_total{environment="counted",exchanger="local",result="%s"}`
@@ -67,7 +69,7 @@ func TestEveryMetricCounts(t *testing.T) {
 			`caddy_byoa_verify_duration_seconds_count{environment="counted"}`: 1,
 		}},
 		{"a sign-in", func() { session = g.signIn("alice") }, map[string]float64{
-			sprint(verifications, "ok"): 1, sprint(exchanges, "ok"): 1,
+			sprint(verifications, "ok"): 1, sprint(exchanges, "ok"): 1, sprint(stored, "visit"): 1,
 			`caddy_byoa_verify_duration_seconds_count{environment="counted"}`:                     1,
 			`caddy_byoa_exchange_duration_seconds_count{environment="counted",exchanger="local"}`: 1,
 		}},
@@ -91,6 +93,15 @@ func TestEveryMetricCounts(t *testing.T) {
 			sprint(stepUps, "ok", "wallet:export"): 1, sprint(stepUps, "replayed", "wallet:export"): 1, replays: 1,
 			sprint(exchanges, "ok"): 1, sprint(exchanges, "replayed"): 1,
 		}},
+		{"a route that needs two scopes", func() {
+			both := request{path: "/both", bearer: session}
+			g.want(both, 403, "step_up_required")
+			both.elevated = g.elevate(session, "alice", "wallet:export wallet:sign")
+			g.want(both, 200, "")
+		}, map[string]float64{
+			sprint(stepUps, "ok", "wallet:export"): 1, sprint(stepUps, "ok", "wallet:sign"): 1,
+			sprint(stepUps, "step_up_required", "wallet:export"): 1, sprint(stepUps, "step_up_required", "wallet:sign"): 1,
+		}},
 		{"a route for nobody", func() { g.want(request{path: "/closed", bearer: session}, 403, "route_denied") }, map[string]float64{
 			sprint(stepUps, "route_denied", ""): 1, sprint(stored, "use"): 0,
 		}},
@@ -108,6 +119,15 @@ func TestEveryMetricCounts(t *testing.T) {
 		}
 		if revoked := sprint(stored, "revoke"); c.name == "a session that is revoked" && after[revoked] <= before[revoked] {
 			t.Errorf("%s: %s did not grow", c.name, revoked)
+		}
+	}
+	for _, sum := range []string{
+		`caddy_byoa_verify_duration_seconds_sum{environment="counted"}`,
+		`caddy_byoa_exchange_duration_seconds_sum{environment="counted",exchanger="local"}`,
+	} {
+		// All this was done one after the other.
+		if took, all := g.scrape(g.admin)[sum]-atFirst[sum], time.Since(begin).Seconds(); took <= 0 || took > all {
+			t.Errorf("%s grew by %v while %v seconds went by", sum, took, all)
 		}
 	}
 	g.wantHit(sprint(cache, "hit"))

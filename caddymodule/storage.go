@@ -14,8 +14,8 @@ import (
 // storageRoot is the folder in Caddy's storage that is ours.
 const storageRoot = "byoa"
 
-// storedKeys is where the signing keys of one environment are kept: in Caddy's
-// storage, so that all instances on one storage share them. It is an exchange.KeyStore.
+// storedKeys is where keys of one environment are kept: in Caddy's storage, so that all
+// instances on one storage share them. It is an exchange.KeyStore.
 type storedKeys struct {
 	storage certmagic.Storage
 	key     string

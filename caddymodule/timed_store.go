@@ -9,20 +9,27 @@ import (
 	"github.com/caddy-byoa/caddy-byoa/gateway"
 )
 
-// timedStore measures what a store records. What it is asked is answered from memory,
-// several times for every request, and is not measured.
+// timedStore measures what may wait for a disk or a network. Whether something was
+// revoked, and whose an identity is, is answered from memory, several times for every
+// request, and is not measured.
 type timedStore struct {
 	gateway.Store
-	use, revoke prometheus.Observer
+	use, revoke, user, visit, link prometheus.Observer
 }
 
 // timed returns s with its times measured under the module's name. What s can do beyond
 // a [gateway.Store], the result can, as far as anybody asks for it.
 func timed(s gateway.Store, module string) gateway.Store {
+	times := func(operation string) prometheus.Observer {
+		return metrics.storeSeconds.WithLabelValues(module, operation)
+	}
 	t := &timedStore{
 		Store:  s,
-		use:    metrics.storeSeconds.WithLabelValues(module, "use"),
-		revoke: metrics.storeSeconds.WithLabelValues(module, "revoke"),
+		use:    times("use"),
+		revoke: times("revoke"),
+		user:   times("user"),
+		visit:  times("visit"),
+		link:   times("link"),
 	}
 	if p, ok := s.(gateway.Prober); ok {
 		return &probedStore{t, p}
@@ -40,6 +47,24 @@ func (s *timedStore) Use(ctx context.Context, key string, until time.Time) error
 func (s *timedStore) Revoke(ctx context.Context, r gateway.Revocation) error {
 	defer since(time.Now(), s.revoke)
 	return s.Store.Revoke(ctx, r)
+}
+
+// User implements [gateway.Directory].
+func (s *timedStore) User(ctx context.Context, id string) (gateway.User, error) {
+	defer since(time.Now(), s.user)
+	return s.Store.User(ctx, id)
+}
+
+// Visit implements [gateway.Directory].
+func (s *timedStore) Visit(ctx context.Context, by gateway.Identity, at time.Time) (gateway.User, error) {
+	defer since(time.Now(), s.visit)
+	return s.Store.Visit(ctx, by, at)
+}
+
+// Link implements [gateway.Directory].
+func (s *timedStore) Link(ctx context.Context, l gateway.Link) (gateway.User, error) {
+	defer since(time.Now(), s.link)
+	return s.Store.Link(ctx, l)
 }
 
 func since(start time.Time, took prometheus.Observer) {

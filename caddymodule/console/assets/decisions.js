@@ -5,7 +5,7 @@ import { count, fullTime, stamp, timeOfDay } from './format.js'
 import { revoke } from './revoke.js'
 
 const words = {
-  exchange: 'Exchange', elevate: 'Elevate', step_up: 'Step-up', revoke: 'Revoke',
+  exchange: 'Exchange', link: 'Link', elevate: 'Elevate', step_up: 'Step-up', revoke: 'Revoke',
   refusal: 'Refusal', disable: 'Disable', enable: 'Enable',
 }
 
