@@ -63,7 +63,6 @@ nothing to check: then standard output is empty.`,
 	return cmd
 }
 
-// oneToken is for cobra's own errors not to repeat what was typed.
 // noArguments does not repeat what was given, as cobra would: it could be a token in the wrong place.
 func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) != 0 {
@@ -72,6 +71,7 @@ func noArguments(_ *cobra.Command, args []string) error {
 	return nil
 }
 
+// oneToken does not repeat what was typed either.
 func oneToken(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("%d arguments: give one token, or - to read it from standard input", len(args))

@@ -12,14 +12,13 @@ import (
 	"syscall"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
 
 // consoleOrder is what `caddy byoa console` is asked for.
 type consoleOrder struct {
-	listen                   string
-	address, config, adapter string // where Caddy's admin API is
+	listen string
+	adminOrder
 }
 
 func newConsoleCommand() *cobra.Command {
@@ -46,11 +45,8 @@ while it is served, even where the admin API is a socket that they may not open.
 			return o.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:2020", "Loopback address of the page; port 0 is any free port")
-	flags.StringVar(&o.address, "address", "", "Admin address of the running Caddy")
-	flags.StringVarP(&o.config, "config", "c", "", "Configuration file that says the admin address")
-	flags.StringVarP(&o.adapter, "adapter", "a", "", "Name of the config adapter to apply")
+	cmd.Flags().StringVar(&o.listen, "listen", "127.0.0.1:2020", "Loopback address of the page; port 0 is any free port")
+	o.addFlags(cmd)
 	return cmd
 }
 
@@ -58,9 +54,9 @@ while it is served, even where the admin API is a socket that they may not open.
 func (o *consoleOrder) run(ctx context.Context, out io.Writer) error {
 	ctx, unblock := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer unblock()
-	address, err := caddycmd.DetermineAdminAPIAddress(o.address, nil, o.config, o.adapter)
+	address, err := o.find()
 	if err != nil {
-		return fmt.Errorf("finding the admin address: %w", err)
+		return err
 	}
 	admin, err := newAdminRelay(address)
 	if err != nil {

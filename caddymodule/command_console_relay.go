@@ -102,12 +102,15 @@ func (a *adminRelay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseConsole(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxConsoleBody))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		refuseConsole(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit))
-		return
-	} else if err != nil {
+	// http.MaxBytesReader would have the connection cut under a browser that still sends, which
+	// then never sees the answer. Without it, net/http first reads some of what is left.
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxConsoleBody+1))
+	if err != nil {
 		return // the browser has gone away
+	}
+	if len(body) > maxConsoleBody {
+		refuseConsole(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the request is larger than %d bytes", maxConsoleBody))
+		return
 	}
 	status, answer, err := a.ask(r, body)
 	if err != nil {

@@ -1,21 +1,19 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"time"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
 
 // keysOrder is what `caddy byoa keys` is asked for.
 type keysOrder struct {
-	environment              string
-	address, config, adapter string
+	environment string
+	adminOrder
 }
 
 func newKeysCommand() *cobra.Command {
@@ -63,19 +61,16 @@ environment is unknown, its exchanger has no keys, or they could not be written.
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.rotate(cmd.OutOrStdout()) },
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&o.environment, "environment", "", "The environment (default: the only one, or the one named default)")
-	flags.StringVar(&o.address, "address", "", "Admin address of the running Caddy (default: that of --config, else localhost:2019)")
-	flags.StringVarP(&o.config, "config", "c", "", "Configuration file to take the admin address from")
-	flags.StringVarP(&o.adapter, "adapter", "a", "", "Name of the config adapter to apply")
+	cmd.Flags().StringVar(&o.environment, "environment", "", "The environment (default: the only one, or the one named default)")
+	o.addFlags(cmd)
 	return cmd
 }
 
 // rotate finds the environment, has its keys rotated, and prints where they are then.
 func (o *keysOrder) rotate(out io.Writer) error {
-	address, err := caddycmd.DetermineAdminAPIAddress(o.address, nil, o.config, o.adapter)
+	address, err := o.find()
 	if err != nil {
-		return fmt.Errorf("finding the admin address: %w", err)
+		return err
 	}
 	name, err := o.choose(address)
 	if err != nil {
@@ -103,22 +98,6 @@ func (o *keysOrder) choose(address string) (string, error) {
 		return "", fmt.Errorf("choosing the environment: %w", err)
 	}
 	return name, nil
-}
-
-// maxAdminAnswer is more than the admin API of any gateway answers.
-const maxAdminAnswer = 16 << 20
-
-// askAdmin decodes what the running Caddy answers into v.
-func askAdmin(address, method, path string, v any) error {
-	res, err := caddycmd.AdminAPIRequest(address, method, path, nil, nil)
-	if err != nil {
-		return fmt.Errorf("asking the Caddy at admin address %s: %w", address, err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxAdminAnswer)).Decode(v); err != nil {
-		return fmt.Errorf("asking the Caddy at admin address %s: its answer is not that of this program: %w", address, err)
-	}
-	return nil
 }
 
 func printKeys(out io.Writer, environment string, keys signingKeysView) error {
