@@ -65,7 +65,7 @@ requirements() {
 }
 
 javascript() {
-	for package in e2e/*/package.json; do
+	for package in e2e/*/package.json examples/*/package.json; do
 		(cd "${package%/package.json}" && npm ci)
 	done
 }
@@ -94,7 +94,7 @@ fuzz() {
 }
 
 step "looking for what is needed" requirements
-step "installing the JavaScript of e2e" javascript
+step "installing the JavaScript of e2e and examples" javascript
 step "building the binary with xcaddy.sh" binary
 step "running go vet" vet
 step "running the linters" lint

@@ -32,15 +32,17 @@ type demoGateway struct {
 type demoAddresses struct {
 	gateway, upstream string // host and port
 	issuer            string
+	app               string // an origin
 }
 
 // setVariables puts them into the variables that the example names.
 func (a demoAddresses) setVariables() error {
 	for name, value := range map[string]string{
-		"BYOA_SITE":     "http://" + a.gateway,
-		"BYOA_UPSTREAM": a.upstream,
-		"BYOA_ISSUER":   a.issuer,
-		"BYOA_JWKS_URL": a.issuer + demoJWKSPath,
+		"BYOA_SITE":       "http://" + a.gateway,
+		"BYOA_UPSTREAM":   a.upstream,
+		"BYOA_ISSUER":     a.issuer,
+		"BYOA_JWKS_URL":   a.issuer + demoJWKSPath,
+		"BYOA_APP_ORIGIN": a.app,
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)

@@ -24,14 +24,16 @@ const (
 
 // demoLogin stands for the login system and the backend that an owner has already.
 // It is none: whoever can reach it gets a token for whatever user they name.
+// In a browser, only pages of one origin can read what it answers.
 type demoLogin struct {
 	issuer string
+	app    string // that origin
 	signer *signer
 	jwks   []byte
 }
 
 // newDemoLogin makes a key that lives as long as the process.
-func newDemoLogin(issuer string) (*demoLogin, error) {
+func newDemoLogin(issuer, app string) (*demoLogin, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making a key for the demo login: %w", err)
@@ -41,7 +43,7 @@ func newDemoLogin(issuer string) (*demoLogin, error) {
 		return nil, err
 	}
 	jwks, err := publishedKey(&key.PublicKey, s.kid)
-	return &demoLogin{issuer: issuer, signer: s, jwks: jwks}, err
+	return &demoLogin{issuer: issuer, app: app, signer: s, jwks: jwks}, err
 }
 
 // publishedKey is a JWK Set of one key on P-256 (RFC 7517 section 5).
@@ -65,7 +67,7 @@ func (l *demoLogin) handler() http.Handler {
 	mux.HandleFunc("POST /login", l.logIn)
 	mux.HandleFunc("GET /step-up", l.stepUp)
 	mux.HandleFunc("POST /step-up", l.stepUp)
-	return mux
+	return newCORS([]string{l.app}, []string{http.MethodGet, http.MethodPost}, []string{"Content-Type"}).Handler(mux)
 }
 
 func (l *demoLogin) serveJWKS(w http.ResponseWriter, _ *http.Request) {
@@ -85,6 +87,7 @@ func (l *demoLogin) logIn(w http.ResponseWriter, r *http.Request) {
 		"iss":            l.issuer,
 		"sub":            user,
 		"aud":            demoAudience,
+		"jti":            rand.Text(), // who has left and comes back within a second is not refused
 		"iat":            now.Unix(),
 		"exp":            now.Add(time.Hour).Unix(),
 		"auth_time":      now.Unix(),

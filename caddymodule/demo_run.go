@@ -16,17 +16,18 @@ import (
 type demo struct {
 	servers []*http.Server // the login system and the API; the gateway is Caddy's
 	tour    tour
+	app     string // the origin of the pages that may call
 }
 
 // startDemo returns when all three answer. What was started before an error is stopped again.
 func startDemo(ctx context.Context, o *demoOrder, data demoData) (_ *demo, err error) {
-	d := new(demo)
+	d := &demo{app: o.app}
 	defer func() {
 		if err != nil {
 			d.stop()
 		}
 	}()
-	issuer, err := d.startLogin(ctx, o.loginPort)
+	issuer, err := d.startLogin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -39,17 +40,18 @@ func startDemo(ctx context.Context, o *demoOrder, data demoData) (_ *demo, err e
 	if err != nil {
 		return nil, err
 	}
-	return d, d.startGateway(demoAddresses{gateway: address, upstream: upstream.Addr().String(), issuer: issuer}, data)
+	at := demoAddresses{gateway: address, upstream: upstream.Addr().String(), issuer: issuer, app: o.app}
+	return d, d.startGateway(at, data)
 }
 
 // startLogin returns the issuer of the tokens, which is the URL of the login system.
-func (d *demo) startLogin(ctx context.Context, port int) (issuer string, err error) {
-	listener, err := demoListen(ctx, port, "login-port")
+func (d *demo) startLogin(ctx context.Context, o *demoOrder) (issuer string, err error) {
+	listener, err := demoListen(ctx, o.loginPort, "login-port")
 	if err != nil {
 		return "", err
 	}
 	issuer = "http://" + listener.Addr().String()
-	login, err := newDemoLogin(issuer)
+	login, err := newDemoLogin(issuer, o.app)
 	if err != nil {
 		_ = listener.Close()
 		return "", err
@@ -96,11 +98,12 @@ func (d *demo) introduce(w io.Writer, data demoData) error {
 	}
 	_, err := fmt.Fprintf(w, `The gateway is at %s, in front of an API that echoes what it gets.
 The login system at %s is none: it gives anybody a token for any user.
+Pages of %s may call both. To see one, with Node.js: npm --prefix examples/wallet-export start
 The config is Caddyfile.example. %s
 
 Copy these lines into another terminal.
 
-`, d.tour.api, d.tour.login, log)
+`, d.tour.api, d.tour.login, d.app, log)
 	if err != nil {
 		return err
 	}

@@ -266,6 +266,7 @@ func TestExampleRoutesDoWhatTheCommentsSay(t *testing.T) {
 
 type answered struct {
 	status int
+	header http.Header
 	body   string
 }
 
@@ -278,6 +279,11 @@ func get(t *testing.T, url, token string) answered {
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
+	return send(t, r)
+}
+
+func send(t *testing.T, r *http.Request) answered {
+	t.Helper()
 	r.Close = true // the demo waits at its end for connections in use
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -288,7 +294,54 @@ func get(t *testing.T, url, token string) answered {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answered{resp.StatusCode, string(body)}
+	return answered{resp.StatusCode, resp.Header, string(body)}
+}
+
+// Whoever can read what the login system says to a browser is whoever they like: that is
+// for the pages of one origin, and so is the gateway.
+func TestDemoAnswersThePagesOfOneOrigin(t *testing.T) {
+	for _, test := range []struct{ name, app, stranger string }{
+		{"the default", "http://127.0.0.1:9473", "http://localhost:9473"},
+		{"another", "https://app.example.test", "http://127.0.0.1:9473"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var flags []string
+			if test.name != "the default" {
+				flags = []string{"--app-origin", test.app}
+			}
+			d := startDemo(t, t.TempDir(), flags...)
+			if !strings.Contains(d.printed, "Pages of "+test.app+" may call both.") {
+				t.Errorf("the demo does not name the origin:\n%s", d.printed)
+			}
+			urls := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindAllString(d.printed, 2)
+			for _, path := range []string{"/login?user=alice", "/step-up?user=alice&scope=wallet:export"} {
+				mustBeReadable(t, urls[1]+path, test.app, test.stranger)
+			}
+			mustBeReadable(t, urls[0]+"/wallets/1", test.app, test.stranger)
+			d.end(t, syscall.SIGTERM)
+		})
+	}
+}
+
+// mustBeReadable wants a preflight and a GET answered for a page of the app, and for no other.
+func mustBeReadable(t *testing.T, url, app, stranger string) {
+	t.Helper()
+	for _, method := range []string{http.MethodOptions, http.MethodGet} {
+		for origin, want := range map[string]string{app: app, stranger: "", "null": ""} {
+			r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Origin", origin)
+			if method == http.MethodOptions {
+				r.Header.Set("Access-Control-Request-Method", http.MethodPost)
+				r.Header.Set("Access-Control-Request-Headers", "content-type")
+			}
+			if got := send(t, r).header.Get("Access-Control-Allow-Origin"); got != want {
+				t.Errorf("%s %s: a page of %s is told %q, want %q", method, url, origin, got, want)
+			}
+		}
+	}
 }
 
 // Its login system gives anybody any token, so nobody on another machine may reach it. Where

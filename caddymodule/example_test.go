@@ -196,7 +196,7 @@ func TestExampleIsValidWithEachOptionSwitchedOn(t *testing.T) {
 			}
 		})
 	}
-	want := []string{"jwks_file", "discovery", "tls_ca", "insecure_http", "provider", "cookie", "store", "check", "openapi", "report_only"}
+	want := []string{"jwks_file", "discovery", "tls_ca", "insecure_http", "provider", "cookie_name", "cookie", "link", "store", "check", "openapi", "report_only"}
 	if !slices.Equal(names, want) {
 		t.Errorf("switched off are %v, want %v", names, want)
 	}

@@ -1,50 +1,22 @@
 package e2e_test
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
-	"io"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 )
 
 // A browser is Chromium, driven by chromium/browser.mjs.
-type browser struct {
-	stdin  io.WriteCloser
-	stdout *bufio.Reader
-	stderr bytes.Buffer
-}
+type browser struct{ *dialogue }
 
 // startBrowser starts Chromium. It ends with the test, which then fails if a script
 // failed, the page's policy was broken, or something was fetched from elsewhere.
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	b := new(browser)
-	cmd := exec.CommandContext(context.Background(), "node", "browser.mjs")
-	cmd.Dir = "chromium"
-	cmd.Stderr = &b.stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.stdin, err = cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting the browser (it needs Node.js): %v", err)
-	}
-	b.stdout = bufio.NewReaderSize(stdout, 1<<20)
+	b := &browser{startDialogue(t, "chromium", "browser.mjs")}
 	t.Cleanup(func() {
 		if !t.Failed() {
 			b.mustBeUntroubled(t)
-		}
-		b.stdin.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the browser ended with %v\n%s", err, b.stderr.String())
 		}
 	})
 	return b
@@ -53,28 +25,7 @@ func startBrowser(t *testing.T) *browser {
 // do has the browser do something, and fails the test if it cannot.
 func (b *browser) do(t *testing.T, task claims) any {
 	t.Helper()
-	line, err := json.Marshal(task)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.stdin.Write(append(line, '\n')); err != nil {
-		t.Fatalf("the browser has ended; is chromium installed, and was `npm ci` run in e2e/chromium? %v\n%s", err, b.stderr.String())
-	}
-	text, err := b.stdout.ReadBytes('\n')
-	if err != nil {
-		t.Fatalf("the browser has ended; is chromium installed, and was `npm ci` run in e2e/chromium? %v\n%s", err, b.stderr.String())
-	}
-	var answer struct {
-		Result any
-		Error  string
-	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		t.Fatalf("the browser said %q: %v", text, err)
-	}
-	if answer.Error != "" {
-		t.Fatalf("%v: %s", task["do"], answer.Error)
-	}
-	return answer.Result
+	return b.ask(t, task)
 }
 
 // A view is how a page is looked at. The zero value is a desktop in light colours.

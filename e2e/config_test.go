@@ -26,6 +26,7 @@ type config struct {
 	Site        string // further lines of the site
 	Upstream    string // URL
 	LogFormat   string // of the access log
+	NoCookie    bool   // no external JWT is read from a cookie
 
 	caddyfile *template.Template // instead of the one below
 	issuer    *issuer
@@ -53,7 +54,7 @@ var caddyfile = template.Must(template.New("Caddyfile").Parse(`{
 		environment production {
 			id {{.ID}}
 			{{.Trust}}
-			cookie_name session_jwt
+			{{if not .NoCookie}}cookie_name session_jwt{{end}}
 			assertion {
 				{{.Assertion}}
 			}

@@ -3,10 +3,11 @@
 // whose tokens were signed by another implementation (jose, in Node.js), or were issued
 // by a real OpenID provider to which they have signed in (oidc-provider, in Node.js).
 //
-// The console is looked at in a real browser (Chromium, driven by playwright-core).
+// The console is looked at in a real browser (Chromium, driven by playwright-core), and so
+// are the pages of customers' apps, which stand on the JavaScript SDKs as they are published.
 //
-// It needs Chromium, Node.js 20, and `npm ci` in e2e/jose, e2e/oidc and e2e/chromium;
-// test.sh at the root sees to all.
+// It needs Chromium, Node.js 20, and `npm ci` in each directory with a package.json, here
+// and in examples; test.sh at the root sees to all.
 // After each test everything that the gateway logged, at DEBUG, and every error that
 // it answered is searched for the parts of every token that was about.
 package e2e

@@ -3,7 +3,8 @@
 // named as Playwright's selectors do, such as role=button[name="Check"]. It ends when
 // its input does.
 //
-//   {do: "open", url, width, height, colorScheme, forcedColors}   in a context of its own
+//   {do: "open", url, width, height, colorScheme, forcedColors, origins, expected}   in a context of its own
+//   {do: "reload"}
 //   {do: "click" | "focus" | "check", at}
 //   {do: "fill", at, text}
 //   {do: "press", key}                              where the focus is
@@ -13,6 +14,9 @@
 //   {do: "accessibility"}                           → what axe-core finds wrong
 //   {do: "screenshot", path}
 //   {do: "troubles"}                                → errors of scripts and of the policy so far
+//
+// A request to another origin than the page's is a trouble, unless it is one of origins; so
+// is whatever the console calls an error, unless it holds one of the texts that are expected.
 
 import { createInterface } from 'node:readline'
 import { createRequire } from 'node:module'
@@ -22,24 +26,34 @@ import { chromium } from 'playwright-core'
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking'],
+  args: [
+    '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking',
+    // Whoever a page asks elsewhere is not there, with a way to the internet or without.
+    '--no-proxy-server', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
+  ],
 })
 const patience = 30_000
 let page
 let troubles = []
 
-async function open({ url, width = 1280, height = 800, colorScheme = 'light', forcedColors = 'none' }) {
+async function open({
+  url, width = 1280, height = 800, colorScheme = 'light', forcedColors = 'none', origins = [], expected = [],
+}) {
+  const allowed = [new URL(url).origin, ...origins]
+  const expectedTexts = ['Failed to load resource', ...expected]
   await page?.context().close()
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, forcedColors, reducedMotion: 'reduce' })
   context.setDefaultTimeout(patience)
   page = await context.newPage()
   page.on('pageerror', (error) => troubles.push(`script: ${error.message}`))
   page.on('console', (message) => {
-    // Chromium says so of every answer of 400 and above, those that the page expects included.
-    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource')) troubles.push(message.text())
+    // Chromium fails to load every answer of 400 and above, those that the page expects included.
+    const known = expectedTexts.some((text) => message.text().includes(text))
+    if (message.type() === 'error' && !known) troubles.push(message.text())
   })
   page.on('request', (request) => {
-    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith('data:')) troubles.push(`external: ${request.url()}`)
+    const { origin, protocol } = new URL(request.url())
+    if (!allowed.includes(origin) && protocol !== 'data:') troubles.push(`external: ${request.url()}`)
   })
   page.on('dialog', (dialog) => {
     troubles.push(`a script of somebody else ran: ${dialog.message()}`)
@@ -62,6 +76,9 @@ async function accessibility() {
 
 const tasks = {
   open,
+  reload: async () => {
+    await page.reload()
+  },
   wait,
   accessibility,
   click: ({ at }) => page.locator(at).click(),
