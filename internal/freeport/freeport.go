@@ -3,6 +3,7 @@
 package freeport
 
 import (
+	"context"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -31,9 +32,9 @@ func Address(t testing.TB) string {
 	defer mu.Unlock()
 	for range 1000 {
 		port := first + rand.IntN(last-first) //nolint:gosec // a collision is all that there is to guess
-		if address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port)); !given[port] && free(port) {
+		if !given[port] && free(port) {
 			given[port] = true
-			return address
+			return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		}
 	}
 	t.Fatal("no loopback port is free")
@@ -42,7 +43,7 @@ func Address(t testing.TB) string {
 
 // free asks for all addresses, which is what Caddy listens on for a site without `bind`.
 func free(port int) bool {
-	l, err := net.Listen("tcp", ":"+strconv.Itoa(port)) //nolint:gosec // closed at once
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", ":"+strconv.Itoa(port))
 	if err != nil {
 		return false
 	}
