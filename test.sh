@@ -66,7 +66,7 @@ requirements() {
 
 javascript() {
 	for package in e2e/*/package.json examples/*/package.json; do
-		(cd "${package%/package.json}" && npm ci)
+		(cd "${package%/package.json}" && npm ci --ignore-scripts)
 	done
 }
 
@@ -80,7 +80,11 @@ lint() {
 	GOLANGCI_LINT_CACHE=$PWD/.cache/golangci-lint .cache/bin/golangci-lint run ./...
 }
 
-tests() { CGO_ENABLED=1 go test -race -timeout 20m ./...; }
+tests() {
+	CHROMIUM=$(command -v chromium)
+	export CHROMIUM
+	CGO_ENABLED=1 go test -race -timeout 30m ./...
+}
 
 fuzz() {
 	find . -name '*_test.go' -not -path './.cache/*' -not -path './tools/*' \
