@@ -18,13 +18,34 @@ import (
 //
 // A remembered credential is still asked four things at every use: is it unexpired,
 // is the key that signed it still in its set, is its session not revoked, does its
-// identity still belong to the user that it was remembered for. A caller that goes
-// away does not cancel the work that others wait for.
+// identity still belong to the user that it was remembered for. An external JWT whose
+// identity joins another user is good for that one from then on, also where it does so
+// while the JWT is being exchanged. A caller that goes away does not cancel the work that
+// others wait for.
 func (e *Environment) Authenticate(ctx context.Context, credential string) (*Session, error) {
 	if err := e.Enabled(); err != nil {
 		return nil, err
 	}
 	key := sha256.Sum256([]byte(credential))
+	s, err := e.authenticate(ctx, key, credential)
+	if overtaken(err) {
+		return e.authenticate(ctx, key, credential)
+	}
+	return s, err
+}
+
+// overtaken says whether an external JWT was refused because its identity was linked while
+// it was being exchanged. The next attempt is for the user to whom it belongs now; a third
+// is never needed, since no identity leaves the user whom it has joined.
+func overtaken(err error) bool {
+	if !errors.Is(err, errMoved) {
+		return false
+	}
+	r := (*Refusal)(nil)
+	return errors.As(err, &r) && r.Session != nil && !r.Session.Presented
+}
+
+func (e *Environment) authenticate(ctx context.Context, key [32]byte, credential string) (*Session, error) {
 	if s, err := e.remembered(ctx, key, credential); s != nil || err != nil {
 		return s, err
 	}
@@ -170,20 +191,25 @@ func (e *Environment) exchange(ctx context.Context, external string) (*Session, 
 	return e.obtain(ctx, external, want)
 }
 
-// obtain asks the exchanger for the session that a verified external JWT may have, and
-// holds the JWT once more against what may have happened while it was asked.
+// obtain asks the exchanger for the session that a verified external JWT may have.
 func (e *Environment) obtain(ctx context.Context, external string, want Session) (*Session, error) {
 	s, err := e.signIn(ctx, external, want)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.originRevoked(s); err != nil {
+	if err := e.standsYet(s); err != nil {
 		return nil, err
 	}
-	if err := e.belongs(e.identityOf(s).ID, s.UserID); err != nil {
-		return nil, whose(s, err)
-	}
 	return s, nil
+}
+
+// standsYet holds the external JWT behind a session that was just minted against what may
+// have happened meanwhile.
+func (e *Environment) standsYet(s *Session) error {
+	if err := e.originRevoked(s); err != nil {
+		return err
+	}
+	return whose(s, e.belongs(e.identityOf(s).ID, s.UserID))
 }
 
 func (e *Environment) verify(ctx context.Context, external string) (*verifier.Claims, error) {
@@ -193,16 +219,23 @@ func (e *Environment) verify(ctx context.Context, external string) (*verifier.Cl
 	return claims, err
 }
 
+// signIn has a session minted, and tells how that went.
 func (e *Environment) signIn(ctx context.Context, external string, want Session) (*Session, error) {
+	s, told := e.mintSession(ctx, external, want)
+	e.observe(ctx, told)
+	return s, told.Err
+}
+
+// mintSession returns what is to be told of a session as well, with why there is none if that is so.
+func (e *Environment) mintSession(ctx context.Context, external string, want Session) (*Session, Event) {
 	start := time.Now()
 	s, err := e.cfg.Exchanger.SignIn(ctx, external, want)
 	told := Event{Kind: EventExchange, Session: s, Took: time.Since(start)}
 	if err != nil {
-		s, err = nil, exchangeFailed(err)
-		told.Session, told.Err = &want, err // whose it would have been is verified
+		s = nil
+		told.Session, told.Err = &want, exchangeFailed(err) // whose it would have been is verified
 	}
-	e.observe(ctx, told)
-	return s, err
+	return s, told
 }
 
 // propose is the session that an external JWT may have, whoever mints it: one of the

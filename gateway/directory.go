@@ -69,8 +69,9 @@ type Directory interface {
 	// Link joins an identity to a user, and records the visit as [Directory.Visit] does.
 	// Of any number of concurrent calls that would give one identity to different users,
 	// one succeeds. Linking what is linked already only records the visit. The error is
-	// [ErrIdentityTaken], [ErrTooManyIdentities] or [ErrFull] where nothing was changed.
-	// When it returns nil the link has reached whatever the store promises to survive.
+	// [ErrIdentityTaken], [ErrTooManyIdentities], [ErrFull] or what l.Unless says where
+	// nothing was changed. When it returns nil the link has reached whatever the store
+	// promises to survive.
 	Link(ctx context.Context, l Link) (User, error)
 }
 
@@ -80,6 +81,16 @@ type Link struct {
 	By     Identity // as whom: it belongs to the user, which [Directory.Link] makes sure of
 	Joins  Identity
 	At     time.Time
+
+	// Unless, if it is not nil, is asked right before the link is written, anew or once
+	// more, where neither of the two identities speaks against it. Its error refuses the
+	// link, and is returned as it is.
+	//
+	// It may ask [Store.RevokedAt] and [Directory.Owner], and no revocation is recorded
+	// between its answer and the link: what [Store.Revoke] had returned for before the
+	// link was there is known to it. Since the store waits for it, it must not wait for
+	// anything itself, nor write to the store. It may be asked more than once.
+	Unless func() error
 }
 
 // MaxIdentitySize is the largest size of an identity that a [Directory] takes: issuer and subject, in bytes.

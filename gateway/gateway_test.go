@@ -125,6 +125,7 @@ type countingExchanger struct {
 	inside   int           // of these that have not returned
 	most     int           // that ever were inside at one time
 	hold     chan struct{} // SignIn and Elevate wait until it is closed
+	entered  func()        // is done by each of these
 	fail     error
 	withdraw bool // Holds answers no
 }
@@ -150,8 +151,11 @@ func (c *countingExchanger) enter(ctx context.Context) error {
 	c.signIns++
 	c.inside++
 	c.most = max(c.most, c.inside)
-	hold, fail := c.hold, c.fail
+	hold, fail, entered := c.hold, c.fail, c.entered
 	c.mu.Unlock()
+	if entered != nil {
+		entered()
+	}
 	if hold != nil {
 		select {
 		case <-hold:

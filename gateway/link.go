@@ -15,34 +15,50 @@ func (e *Environment) joins(want, present *Session) bool {
 		present.External.Issuer != want.External.Issuer && present.UserID != want.UserID
 }
 
-// link joins the identity of want to the user of present, and tells how that went.
-func (e *Environment) link(ctx context.Context, want Session, present *Session) (User, error) {
-	want.UserID = present.UserID
-	u, err := e.join(ctx, &want, present)
+// link lets somebody in as the user of present, whom their identity joins, and tells how that went.
+func (e *Environment) link(ctx context.Context, a *arrival, want Session) (*Session, User, error) {
+	want.UserID = a.present.UserID
+	s, u, err := e.join(ctx, a, want)
 	e.observe(ctx, Event{Kind: EventLink, Session: &want, Err: err})
-	return u, err
+	return s, u, err
 }
 
-// join writes the link last: once the session that it rests on is known to count still,
-// and the JWT that joins to be none that was revoked, be it as its own user's or as
-// present's. From then on the JWT is present's user's, and is held to what that one had revoked.
-func (e *Environment) join(ctx context.Context, want, present *Session) (User, error) {
-	if err := e.counts(present); err != nil {
-		return User{}, err
+// join asks twice whether anything speaks against the link: before a session is minted for
+// it, and, since that takes time, in the very moment in which it is written. A session that
+// somebody has given up in between, because it was stolen, links nothing.
+func (e *Environment) join(ctx context.Context, a *arrival, want Session) (*Session, User, error) {
+	l := Link{
+		UserID: want.UserID,
+		By:     e.identityOf(a.present),
+		Joins:  e.identityOf(&want),
+		At:     want.IssuedAt,
+		Unless: func() error { return e.mayNotJoin(&want, a.present) },
 	}
-	if err := e.originRevoked(want); err != nil {
-		return User{}, err
+	if err := l.Unless(); err != nil {
+		return nil, User{}, err
 	}
-	l := Link{UserID: want.UserID, By: e.identityOf(present), Joins: e.identityOf(want), At: want.IssuedAt}
 	if !l.By.fits() || !l.Joins.fits() {
-		return User{}, badRequest(fmt.Sprintf("an identity that is linked has an issuer and a subject of %d bytes together at most,"+
+		return nil, User{}, badRequest(fmt.Sprintf("an identity that is linked has an issuer and a subject of %d bytes together at most,"+
 			" and one of these two has more: sign in without a session", MaxIdentitySize))
 	}
-	u, err := e.cfg.Store.Link(ctx, l)
-	if err != nil {
-		return User{}, notLinked(err)
+	return e.mintThen(ctx, a, want, func(ctx context.Context) (User, error) {
+		u, err := e.cfg.Store.Link(ctx, l)
+		if err != nil {
+			return User{}, notLinked(err)
+		}
+		return u, nil
+	})
+}
+
+// mayNotJoin returns nil, or why the identity of want cannot join the user of present:
+// the session that this rests on does not count any more, or the JWT that joins was
+// revoked, be it as its own user's or as present's. From then on the JWT is present's
+// user's, and is held to what that one had revoked.
+func (e *Environment) mayNotJoin(want, present *Session) error {
+	if err := e.counts(present); err != nil {
+		return err
 	}
-	return u, nil
+	return e.originRevoked(want)
 }
 
 // counts returns nil, or why a session that was authenticated before can vouch for nobody any more.
@@ -53,10 +69,13 @@ func (e *Environment) counts(s *Session) error {
 	return e.Standing(s)
 }
 
-// notLinked turns what a [Directory] says of a link into what the client is told.
+// notLinked turns what a [Directory] says of a link into what the client is told. A
+// verdict is one of ours already: see [Link].Unless.
 func notLinked(err error) error {
 	refused := &Refusal{Cause: err}
 	switch {
+	case CodeOf(err) != "":
+		return err
 	case errors.Is(err, ErrIdentityTaken):
 		refused.Code = CodeIdentityTaken
 		refused.Err = errors.New("this identity belongs to another user, and cannot be linked:" +

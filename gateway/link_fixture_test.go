@@ -100,10 +100,28 @@ func (w *linkWorld) wantUser(t *testing.T, credential, userID string) *gateway.S
 	return s
 }
 
-// directoryFaults counts what reaches a directory, and makes its methods fail by name.
+// directoryFaults counts what reaches a directory, and makes its methods fail by name. It
+// can be told to do something before a visit or a link is written, and after.
 type directoryFaults struct {
-	fails         map[string]error
-	visits, links atomic.Int32
+	fails            map[string]error
+	visits, links    atomic.Int32
+	writing, written func()
+}
+
+// write does what a directory does that writes to a disk: it may be done with it when a
+// caller goes away, and does not tell then.
+func (d *directoryFaults) write(ctx context.Context, write func() (gateway.User, error)) (gateway.User, error) {
+	if d.writing != nil {
+		d.writing()
+	}
+	u, err := write()
+	if d.written != nil {
+		d.written()
+	}
+	if ctx.Err() != nil {
+		return gateway.User{}, ctx.Err()
+	}
+	return u, err
 }
 
 func (f *faultyStore) Owner(identity string) (string, error) {
@@ -125,7 +143,7 @@ func (f *faultyStore) Visit(ctx context.Context, by gateway.Identity, at time.Ti
 	if err := f.directory.fails["Visit"]; err != nil {
 		return gateway.User{}, err
 	}
-	return f.Store.Visit(ctx, by, at)
+	return f.directory.write(ctx, func() (gateway.User, error) { return f.Store.Visit(ctx, by, at) })
 }
 
 func (f *faultyStore) Link(ctx context.Context, l gateway.Link) (gateway.User, error) {
@@ -133,19 +151,24 @@ func (f *faultyStore) Link(ctx context.Context, l gateway.Link) (gateway.User, e
 	if err := f.directory.fails["Link"]; err != nil {
 		return gateway.User{}, err
 	}
-	return f.Store.Link(ctx, l)
+	return f.directory.write(ctx, func() (gateway.User, error) { return f.Store.Link(ctx, l) })
 }
 
-// linkRecorder keeps the events that are about links, and can do something once a JWT is verified.
+// linkRecorder keeps the events that are about links, counts the sessions that were
+// exchanged for, and can do something once a JWT is verified.
 type linkRecorder struct {
-	mu       sync.Mutex // guards events
-	events   []gateway.Event
-	verified func()
+	mu        sync.Mutex // guards events
+	events    []gateway.Event
+	exchanges atomic.Int32
+	verified  func()
 }
 
 func (r *linkRecorder) Observe(_ context.Context, e gateway.Event) {
 	if e.Kind == gateway.EventVerify && e.Err == nil && r.verified != nil {
 		r.verified()
+	}
+	if e.Kind == gateway.EventExchange && e.Err == nil {
+		r.exchanges.Add(1)
 	}
 	if e.Kind == gateway.EventLink {
 		r.mu.Lock()

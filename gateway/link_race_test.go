@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/gateway/gatewaytest"
+	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
 // Two users must never both get one identity, whoever asks at what moment.
@@ -99,27 +101,36 @@ func (w *world) awaitExchange(t *testing.T, before int, ended <-chan error) {
 	}
 }
 
-// A link that comes while something is being exchanged must not be overtaken by it.
+// A link that comes while something is being exchanged must not be overtaken by it. An
+// external JWT is none the worse for it: it is good for whoever its identity belongs to now.
 func TestLinkedWhileTheExchangeIsUnderWay(t *testing.T) {
 	ctx := context.Background()
-	for what, enter := range map[string]func(w *linkWorld, jwt string, old *gateway.Session) error{
-		"a request": func(w *linkWorld, jwt string, _ *gateway.Session) error {
-			_, err := w.instance(t).Authenticate(ctx, jwt)
-			return err
-		},
-		"a refresh": func(w *linkWorld, _ string, old *gateway.Session) error {
-			_, err := w.env.Refresh(ctx, old)
-			return err
-		},
-		"an elevation": func(w *linkWorld, _ string, old *gateway.Session) error {
-			_, err := w.env.Elevate(ctx, old, w.work.Assertion("a.smith", "wallet:export", nil))
-			return err
-		},
-		"a sign-in that nobody has counted": func(w *linkWorld, jwt string, _ *gateway.Session) error {
+	for what, c := range map[string]struct {
+		enter func(w *linkWorld, jwt string, old *gateway.Session) (*gateway.Session, error)
+		want  verifier.Code
+	}{
+		"a request": {func(w *linkWorld, jwt string, _ *gateway.Session) (*gateway.Session, error) {
+			return w.instance(t).Authenticate(ctx, jwt)
+		}, ""},
+		"a sign-in": {func(w *linkWorld, jwt string, _ *gateway.Session) (*gateway.Session, error) {
+			s, u, err := w.env.SignIn(ctx, jwt, nil)
+			if err == nil && (u.ID != s.UserID || u.New) {
+				t.Errorf("user %+v with a session of %s, who was here before", u, s.UserID)
+			}
+			return s, err
+		}, ""},
+		"a sign-in that nobody has counted": {func(w *linkWorld, jwt string, _ *gateway.Session) (*gateway.Session, error) {
 			w.store.directory.fails = map[string]error{"Visit": gateway.ErrFull}
-			_, _, err := w.env.SignIn(ctx, jwt, nil)
-			return err
-		},
+			s, _, err := w.env.SignIn(ctx, jwt, nil)
+			return s, err
+		}, ""},
+		"a refresh": {func(w *linkWorld, _ string, old *gateway.Session) (*gateway.Session, error) {
+			return w.env.Refresh(ctx, old)
+		}, gateway.CodeSessionRevoked},
+		"an elevation": {func(w *linkWorld, _ string, old *gateway.Session) (*gateway.Session, error) {
+			_, err := w.env.Elevate(ctx, old, w.work.Assertion("a.smith", "wallet:export", nil))
+			return nil, err
+		}, gateway.CodeSessionRevoked},
 	} {
 		t.Run(what, func(t *testing.T) {
 			w := newLinkWorld(t)
@@ -127,36 +138,143 @@ func TestLinkedWhileTheExchangeIsUnderWay(t *testing.T) {
 			old := w.authenticate(t, w.authenticate(t, jwt).Token)
 			w.local.hold = make(chan struct{})
 			before := w.local.count()
+			var s *gateway.Session
 			entered := make(chan error, 1)
-			go func() { entered <- enter(w, jwt, old) }()
+			go func() {
+				var err error
+				s, err = c.enter(w, jwt, old)
+				entered <- err
+			}()
 			w.awaitExchange(t, before, entered)
 			w.linkBehind(t, "a.smith", alice)
 			close(w.local.hold)
-			wantCode(t, <-entered, gateway.CodeSessionRevoked)
+			wantCode(t, <-entered, c.want)
+			if c.want == "" {
+				w.wantUser(t, s.Token, alice.UserID)
+			}
 			w.wantUser(t, jwt, alice.UserID)
 		})
 	}
 }
 
-// A revocation that comes while a link is on its way ends the session that it would have started.
-func TestRevokedWhileALinkIsUnderWay(t *testing.T) {
-	for what, id := range map[string]func(w *linkWorld, alice *gateway.Session) string{
-		"the user": func(_ *linkWorld, alice *gateway.Session) string { return alice.UserID },
-		"itself":   func(w *linkWorld, _ *gateway.Session) string { return w.workID("a.smith") },
+// The same goes for a request that comes just before the link, and is answered just after.
+func TestLinkedAtTheLastMomentOfARequest(t *testing.T) {
+	memory := &lateCache{Memory: gatewaytest.NewMemory()}
+	w := newLinkWorld(t, func(c *gateway.Config) { c.Memory = memory })
+	jwt, alice := w.atWork("a.smith"), w.signIn(t, w.external("alice"))
+	old := w.wantUser(t, jwt, w.workID("a.smith"))
+	memory.then = func() {
+		memory.then = nil
+		w.linkBehind(t, "a.smith", alice)
+	}
+	w.wantUser(t, w.atWork("a.smith", another()), alice.UserID)
+	w.wantAuthenticated(t, old.Token, gateway.CodeSessionRevoked)
+}
+
+// staleOwners has not heard of any link.
+type staleOwners struct{ gateway.Store }
+
+func (staleOwners) Owner(identity string) (string, error) { return identity, nil }
+
+// Where several instances share a store, one may hear of a link a moment later. Until then
+// nobody gets a session of the one user, and is told that it is the other's.
+func TestALinkOfWhichAnInstanceHasNotHeard(t *testing.T) {
+	w := newLinkWorld(t)
+	alice, jwt := w.signIn(t, w.external("alice")), w.atWork("a.smith")
+	w.linkBehind(t, "a.smith", alice)
+	informed := w.store.Store
+	w.store.Store = staleOwners{informed}
+	s, u, err := w.env.SignIn(context.Background(), jwt, nil)
+	wantCode(t, err, gateway.CodeSessionRevoked)
+	if s != nil || u.ID != "" {
+		t.Errorf("session %+v of user %+v beside a refusal", s, u)
+	}
+	w.store.Store = informed
+	w.wantUser(t, w.signIn(t, jwt).Token, alice.UserID)
+}
+
+// A cause is something that speaks against a link of a.smith at work to alice.
+type cause struct {
+	happen func(t *testing.T, w *linkWorld, jwt string, alice *gateway.Session)
+	want   verifier.Code
+}
+
+var causes = map[string]cause{
+	"the session was given up": {func(t *testing.T, w *linkWorld, _ string, alice *gateway.Session) {
+		wantCode(t, w.env.Revoke(context.Background(), alice), "")
+	}, gateway.CodeSessionRevoked},
+	"the session was ended": {func(t *testing.T, w *linkWorld, _ string, alice *gateway.Session) {
+		w.revokeSession(t, alice.ID)
+	}, gateway.CodeSessionRevoked},
+	"its user was revoked": {func(t *testing.T, w *linkWorld, _ string, alice *gateway.Session) {
+		w.revokeUser(t, alice.UserID)
+	}, gateway.CodeSessionRevoked},
+	"what joins was revoked": {func(t *testing.T, w *linkWorld, _ string, _ *gateway.Session) {
+		w.revokeUser(t, w.workID("a.smith"))
+	}, gateway.CodeSessionRevoked},
+	"the JWT that joins was given up": {func(t *testing.T, w *linkWorld, jwt string, _ *gateway.Session) {
+		s, err := w.env.Identify(context.Background(), jwt)
+		wantCode(t, err, "")
+		wantCode(t, w.env.Revoke(context.Background(), s), "")
+	}, gateway.CodeSessionRevoked},
+	"the session has expired": {func(_ *testing.T, w *linkWorld, _ string, _ *gateway.Session) {
+		w.clock.Advance(time.Hour)
+	}, verifier.CodeExpired},
+	"the environment is off": {func(t *testing.T, w *linkWorld, _ string, _ *gateway.Session) {
+		w.disable(t)
+	}, gateway.CodeExternalAuthDisabled},
+	"control": {func(*testing.T, *linkWorld, string, *gateway.Session) {}, ""},
+}
+
+// Whoever ends a session that was stolen must not find, right after, that it has linked
+// the thief for good. A link is asked for at the last moment, while nothing can be revoked.
+func TestNothingIsLinkedOnceItsSessionHasEnded(t *testing.T) {
+	for when, at := range map[string]func(w *linkWorld, then func()){
+		"while the session is minted": func(w *linkWorld, then func()) { w.local.entered = then },
+		"as the link is written":      func(w *linkWorld, then func()) { w.store.directory.writing = then },
 	} {
+		for what, c := range causes {
+			t.Run(what+" "+when, func(t *testing.T) {
+				w := newLinkWorld(t)
+				alice := w.signIn(t, w.external("alice"))
+				jwt := w.atWork("a.smith")
+				visited := w.user(t, alice).LastVisit
+				w.clock.Advance(time.Second)
+				at(w, func() { c.happen(t, w, jwt, alice) })
+				s, u, err := w.env.SignIn(context.Background(), jwt, alice)
+				wantCode(t, err, c.want)
+				w.watch.want(t, c.want)
+				if c.want == "" {
+					w.wantOwner(t, w.workID("a.smith"), alice.UserID)
+					return
+				}
+				if s != nil || u.ID != "" {
+					t.Errorf("session %+v of user %+v beside a refusal", s, u)
+				}
+				w.wantOwner(t, w.workID("a.smith"), w.workID("a.smith"))
+				if got := w.user(t, alice); !got.LastVisit.Equal(visited) || len(got.Identities) != 1 {
+					t.Errorf("the user has become %+v, want nothing to have changed", got)
+				}
+			})
+		}
+	}
+}
+
+// What is revoked once the link is written ends the session that it would have started.
+// The link was made, and that is what is told.
+func TestRevokedRightAfterALink(t *testing.T) {
+	for _, what := range []string{"its user was revoked", "what joins was revoked", "the JWT that joins was given up"} {
 		t.Run(what, func(t *testing.T) {
 			w := newLinkWorld(t)
-			jwt, alice := w.atWork("a.smith"), w.signIn(t, w.external("alice"))
-			w.local.hold = make(chan struct{})
-			before := w.local.count()
-			entered := make(chan error, 1)
-			go func() { _, _, err := w.env.SignIn(context.Background(), jwt, alice); entered <- err }()
-			w.awaitExchange(t, before, entered)
-			w.revokeUser(t, id(w, alice))
-			close(w.local.hold)
-			wantCode(t, <-entered, gateway.CodeSessionRevoked)
-			w.clock.Advance(time.Second)
-			w.wantUser(t, w.atWork("a.smith"), alice.UserID) // the link itself was made
+			alice, jwt := w.signIn(t, w.external("alice")), w.atWork("a.smith")
+			w.store.directory.written = func() { causes[what].happen(t, w, jwt, alice) }
+			s, _, err := w.env.SignIn(context.Background(), jwt, alice)
+			wantCode(t, err, causes[what].want)
+			if s != nil {
+				t.Errorf("session %+v beside a refusal", s)
+			}
+			w.watch.want(t, "")
+			w.wantOwner(t, w.workID("a.smith"), alice.UserID)
 		})
 	}
 }

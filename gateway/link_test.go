@@ -203,6 +203,14 @@ func TestRefusedLinks(t *testing.T) {
 			a.present = w.signIn(t, w.external(strings.Repeat("x", gateway.MaxIdentitySize)))
 		}, gateway.CodeBadRequest, false},
 
+		"the exchange fails": {func(_ *testing.T, w *linkWorld, _ *attempt) {
+			w.local.fail = errBroken
+		}, gateway.CodeExchangeFailed, false},
+		"the JWT has less than a second": {func(_ *testing.T, w *linkWorld, a *attempt) {
+			a.jwt = w.atWork("a.smith", map[string]any{"exp": float64(w.clock.Now().Unix()) + 0.9})
+			w.clock.Advance(w.clock.Now().Truncate(time.Second).Sub(w.clock.Now()))
+		}, verifier.CodeExpired, false},
+
 		"switched off": {func(t *testing.T, w *linkWorld, _ *attempt) {
 			w.disable(t)
 		}, gateway.CodeExternalAuthDisabled, true},
@@ -221,7 +229,7 @@ func TestRefusedLinks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			minted := w.local.count()
+			told := w.watch.exchanges.Load()
 			s, u, err := w.env.SignIn(ctx, a.jwt, a.present)
 			wantCode(t, err, c.want)
 			wantSecret(t, err, a.jwt, a.present.Token)
@@ -230,8 +238,8 @@ func TestRefusedLinks(t *testing.T) {
 				w.watch.want(t, "")
 				return
 			}
-			if s != nil || u.ID != "" || w.local.count() != minted {
-				t.Errorf("session %+v of user %+v, %d more minted, beside a refusal", s, u, w.local.count()-minted)
+			if s != nil || u.ID != "" || w.watch.exchanges.Load() != told {
+				t.Errorf("session %+v of user %+v, %d exchanges told of, beside a refusal", s, u, w.watch.exchanges.Load()-told)
 			}
 			w.wantOwner(t, w.workID("a.smith"), owner)
 			if c.unasked {

@@ -19,7 +19,7 @@ type EventKind string
 // What an [Event] can be about.
 const (
 	EventVerify   EventKind = "verify"   // an external JWT, a session token or an assertion was verified
-	EventExchange EventKind = "exchange" // a session token was asked of the exchanger
+	EventExchange EventKind = "exchange" // a session token was asked of the exchanger; not told where a sign-in fails after that
 	EventMemory   EventKind = "memory"   // a credential was looked up among the remembered ones
 	EventSignIn   EventKind = "sign_in"  // a session was started through the endpoints
 	EventLink     EventKind = "link"     // an identity was to join the user of a session

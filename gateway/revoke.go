@@ -16,6 +16,10 @@ const revokedFor = 10 * 365 * 24 * time.Hour
 // Another session that was started with the same JWT goes on. Where s stands for
 // the JWT itself, which came with the request, all that came from it ends.
 //
+// Where ctx is cancelled before anything is recorded, nothing is. From then on it is
+// carried through, and only a deadline of ctx bounds the wait for the store. The same
+// goes for the other revocations, and for the switch.
+//
 // It is for whoever has the session. Users can start and end any number of them, so
 // none of it uses the room that the store keeps for an operator, and the mark of a
 // session that was signed in goes when its last token has expired. That of the JWT,
@@ -91,10 +95,7 @@ func (e *Environment) end(ctx context.Context, sid, origin string, jwt, session 
 		return e.mark(ctx, jwt)
 	}
 	jwt.Key, session.Key = e.sessionMark(origin), e.sessionMark(sid)
-	if err := e.mark(ctx, jwt); err != nil { // first: it could start the session anew
-		return err
-	}
-	return e.mark(ctx, session)
+	return e.mark(ctx, jwt, session) // the JWT first: it could start the session anew
 }
 
 // RevokeUser ends everything that a user has until now: every session, with its
@@ -142,14 +143,9 @@ func (e *Environment) RevokeUser(ctx context.Context, userID string) error {
 // token may still have been minted, after the instant that it names; once it is there
 // nothing is, and the second names a later instant.
 func (e *Environment) endUser(ctx context.Context, userID string) error {
-	for range 2 {
-		r := e.byOperator()
-		r.Key = e.userMark(userID)
-		if err := e.mark(ctx, r); err != nil {
-			return err
-		}
-	}
-	return nil
+	r := e.byOperator()
+	r.Key = e.userMark(userID)
+	return e.mark(ctx, r, r)
 }
 
 // byOperator is a revocation that an operator orders, of which nobody knows when the
@@ -158,10 +154,18 @@ func (e *Environment) byOperator() Revocation {
 	return Revocation{Until: e.cfg.Now().Add(revokedFor), ByOperator: true}
 }
 
-// mark records that what r names is revoked from now on.
-func (e *Environment) mark(ctx context.Context, r Revocation) error {
-	r.At = e.cfg.Now()
-	return e.record(ctx, r)
+// mark records, one after the other, that what these name is revoked from now on. Whoever
+// logs out and leaves the page at once has logged out: of two marks, none is left out.
+func (e *Environment) mark(ctx context.Context, revocations ...Revocation) error {
+	return seeThrough(ctx, func(ctx context.Context) error {
+		for _, r := range revocations {
+			r.At = e.cfg.Now()
+			if err := e.record(ctx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (e *Environment) record(ctx context.Context, r Revocation) error {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -60,7 +61,7 @@ func (e *Environment) spend(ctx context.Context, key string, until time.Time, us
 	case errors.Is(err, ErrUsed):
 		return used
 	default:
-		return storeUnavailable(err)
+		return cmp.Or(givenUp(ctx), storeUnavailable(err))
 	}
 }
 

@@ -82,5 +82,7 @@ func (e *Environment) turn(ctx context.Context, mark, opposite string) error {
 	if !at.After(other) {
 		at = other.Add(time.Nanosecond)
 	}
-	return e.record(ctx, Revocation{Key: mark, At: at, Until: at.Add(switchedFor), ByOperator: true})
+	return seeThrough(ctx, func(ctx context.Context) error {
+		return e.record(ctx, Revocation{Key: mark, At: at, Until: at.Add(switchedFor), ByOperator: true})
+	})
 }

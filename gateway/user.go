@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -13,7 +14,7 @@ import (
 func (e *Environment) User(ctx context.Context, s *Session) (User, error) {
 	u, err := e.cfg.Store.User(ctx, s.UserID)
 	if err != nil {
-		return User{}, directoryUnavailable(err)
+		return User{}, cmp.Or(givenUp(ctx), directoryUnavailable(err))
 	}
 	own := e.identityOf(s)
 	if !slices.ContainsFunc(u.Identities, func(i Identity) bool { return i.ID == own.ID }) {

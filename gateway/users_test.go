@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -99,6 +100,19 @@ func TestARefusedSignInIsNoVisit(t *testing.T) {
 			w.disable(t)
 			return jwt
 		}, gateway.CodeExternalAuthDisabled},
+		"given up meanwhile": {func(t *testing.T, w *world, jwt string) string {
+			s := w.authenticate(t, jwt)
+			w.local.entered = func() { w.revokeSession(t, s.ID) }
+			return jwt
+		}, gateway.CodeSessionRevoked},
+		"the exchange fails": {func(_ *testing.T, w *world, jwt string) string {
+			w.local.fail = errBroken
+			return jwt
+		}, gateway.CodeExchangeFailed},
+		"less than a second is left": {func(_ *testing.T, w *world, _ string) string {
+			w.clock.Advance(w.clock.Now().Truncate(time.Second).Sub(w.clock.Now()))
+			return w.external("alice", map[string]any{"exp": float64(w.clock.Now().Unix()) + 0.9})
+		}, verifier.CodeExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -109,6 +123,47 @@ func TestARefusedSignInIsNoVisit(t *testing.T) {
 				t.Errorf("session %v, user %+v and %d visits beside code %q", s, u, w.store.directory.visits.Load(), c.want)
 			}
 		})
+	}
+}
+
+// A caller may have no way to hand a session over. Whoever would then not be signed in has
+// not been here, and has linked nothing for good.
+func TestASessionThatIsNotAcceptedIsNoSignIn(t *testing.T) {
+	for _, links := range []bool{false, true} {
+		for name, c := range map[string]struct {
+			says error
+			want int32
+		}{"control": {nil, 1}, "too large": {errBroken, 0}} {
+			t.Run(fmt.Sprint(name, " links ", links), func(t *testing.T) {
+				w := newLinkWorld(t)
+				var present *gateway.Session
+				owner := w.workID("a.smith")
+				if links {
+					present = w.signIn(t, w.external("alice"))
+					owner = present.UserID
+				}
+				w.store.directory.visits.Store(0)
+				told := w.watch.exchanges.Load()
+				var shown *gateway.Session
+				s, u, err := w.env.SignIn(context.Background(), w.atWork("a.smith"), present,
+					func(*gateway.Session) error { return nil },
+					func(s *gateway.Session) error { shown = s; return c.says })
+				if !errors.Is(err, c.says) || (s == nil) != (c.says != nil) || (u.ID == "") != (c.says != nil) {
+					t.Fatalf("session %+v of user %+v, error %v, want %v", s, u, err, c.says)
+				}
+				if shown == nil || shown.UserID != owner || shown.Token == "" || s != nil && s != shown {
+					t.Errorf("was shown %+v, want a session of %s", shown, owner)
+				}
+				visits, joined := w.store.directory.visits.Load(), w.store.directory.links.Load()
+				if got := visits + joined; got != c.want || w.watch.exchanges.Load()-told != c.want {
+					t.Errorf("%d visits, %d links, %d exchanges told of, want %d", visits, joined, w.watch.exchanges.Load()-told, c.want)
+				}
+				if c.says != nil {
+					owner = w.workID("a.smith")
+				}
+				w.wantOwner(t, w.workID("a.smith"), owner)
+			})
+		}
 	}
 }
 
@@ -195,13 +250,13 @@ func TestADirectoryThatFailsIsUnavailable(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	s := w.signIn(t, w.external("alice"))
-	before := w.local.count()
 	w.store.directory.fails = map[string]error{"Visit": errBroken, "User": errBroken}
-	w.wantSignedIn(t, w.external("alice"), gateway.CodeStoreUnavailable)
-	if w.local.count() != before {
-		t.Error("a session was minted for a visit that could not be recorded")
+	got, u, err := w.env.SignIn(ctx, w.external("alice"), nil)
+	wantCode(t, err, gateway.CodeStoreUnavailable)
+	if got != nil || u.ID != "" {
+		t.Errorf("session %+v of user %+v for a visit that could not be recorded", got, u)
 	}
-	_, err := w.env.User(ctx, s)
+	_, err = w.env.User(ctx, s)
 	wantCode(t, err, gateway.CodeStoreUnavailable)
 	if strings.Contains(err.Error(), errBroken.Error()) {
 		t.Errorf("error %q tells the client what is for the log", err)

@@ -48,11 +48,6 @@ func (a *account) with(joins gateway.Identity) *account {
 	return &account{a.first, a.last, append(slices.Clip(a.identities), ownText(joins))}
 }
 
-// has says whether an identity was linked to the account.
-func (a *account) has(identity string) bool {
-	return slices.ContainsFunc(a.identities[1:], func(i gateway.Identity) bool { return i.ID == identity })
-}
-
 func (a *account) user(id string, isNew bool) gateway.User {
 	return gateway.User{
 		ID:         id,

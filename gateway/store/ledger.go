@@ -78,6 +78,9 @@ func (l *ledger) get(key string) (*record, error) {
 	return readRecord(v)
 }
 
+// holds says whether anything is held under key.
+func (l *ledger) holds(key string) bool { return l.entries.Get([]byte(key)) != nil }
+
 func readRecord(v []byte) (*record, error) {
 	until, value, err := cutInstant(v)
 	if err != nil {

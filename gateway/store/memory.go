@@ -89,7 +89,8 @@ func (m *Memory) Use(ctx context.Context, key string, until time.Time) error {
 	return nil
 }
 
-// Revoke implements [gateway.Store]. With a context that is done it records nothing.
+// Revoke implements [gateway.Store]. With a context that is done it records nothing. It
+// waits while something is linked: see [gateway.Link].Unless.
 func (m *Memory) Revoke(ctx context.Context, r gateway.Revocation) error {
 	if err := m.ready(ctx); err != nil {
 		return err
@@ -98,6 +99,8 @@ func (m *Memory) Revoke(ctx context.Context, r gateway.Revocation) error {
 	if err != nil {
 		return err
 	}
+	m.people.mu.Lock()
+	defer m.people.mu.Unlock()
 	if err := m.revoked.add(r.Key, rev, revocationRoom(m.capacity, r.ByOperator)); err != nil {
 		return fmt.Errorf("revoking: %w", err)
 	}

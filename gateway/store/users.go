@@ -9,7 +9,7 @@ import (
 )
 
 // A register is where users and links are kept: the rules of [gateway.Directory] are
-// written once, over this. Nobody else changes it while a rule is applied.
+// written once, over this. Nobody else changes it while a rule is applied, nor revokes anything.
 type register interface {
 	// owner returns whose an identity is: its own ID where it was linked to nobody.
 	owner(identity string) (string, error)
@@ -41,34 +41,46 @@ func visit(r register, by gateway.Identity, at instant) (u gateway.User, refusal
 	return a.user(id, held == nil), nil, r.putAccount(id, a)
 }
 
-// link joins an identity to a user. A refusal has changed nothing.
+// link joins an identity to a user. A refusal has changed nothing. What [gateway.Link] says
+// of Unless holds because nothing is revoked while a rule is applied.
 func link(r register, l gateway.Link, at instant) (u gateway.User, refusal, err error) {
 	id, held, err := lookUp(r, l.By)
 	if err != nil {
 		return u, nil, err
 	}
 	owner, stranger, err := lookUp(r, l.Joins)
-	switch {
-	case err != nil:
+	if err != nil {
 		return u, nil, err
-	case id == l.UserID && owner == id:
-		return visit(r, l.Joins, at)
-	case id != l.UserID, stranger != nil:
-		return u, fmt.Errorf("linking an identity: %w", gateway.ErrIdentityTaken), nil
 	}
 	a := held.visited(l.By, at)
-	if len(a.identities) >= gateway.MaxIdentities {
+	again := id == l.UserID && owner == id
+	switch {
+	case id != l.UserID, stranger != nil && !again:
+		return u, fmt.Errorf("linking an identity: %w", gateway.ErrIdentityTaken), nil
+	case len(a.identities) >= gateway.MaxIdentities && !again:
 		return u, fmt.Errorf("linking an identity: %w", gateway.ErrTooManyIdentities), nil
 	}
+	if l.Unless != nil {
+		if refusal := l.Unless(); refusal != nil {
+			return u, refusal, nil
+		}
+	}
+	if again {
+		return visit(r, l.Joins, at)
+	}
+	return write(r, l.Joins, id, a.with(l.Joins), held == nil)
+}
+
+// write writes a link, and the account of its user. It makes room for them first.
+func write(r register, joins gateway.Identity, id string, a *account, isNew bool) (u gateway.User, refusal, err error) {
 	entries := 1
-	if held == nil {
+	if isNew {
 		entries = 2
 	}
 	if refusal, err := r.makeRoom(entries, id); refusal != nil || err != nil {
 		return u, refusal, err
 	}
-	a = a.with(l.Joins)
-	return a.user(id, held == nil), nil, errors.Join(r.putAccount(id, a), r.putLink(l.Joins.ID, id))
+	return a.user(id, isNew), nil, errors.Join(r.putAccount(id, a), r.putLink(joins.ID, id))
 }
 
 // lookUp returns whose an identity is, and the account of that user. Only one whom the

@@ -59,21 +59,59 @@ func removeEntry(ledger, key string) func(tx *bolt.Tx) error {
 	}
 }
 
+// entryOf is what is held under a key of a ledger.
+func entryOf(tx *bolt.Tx, ledger, key string) []byte {
+	return bytes.Clone(tx.Bucket([]byte(ledger)).Bucket([]byte("entries")).Get([]byte(key)))
+}
+
+// addEntry adds an entry to a ledger so that the ledger itself is whole.
+func addEntry(tx *bolt.Tx, ledger, key string, held []byte) error {
+	root := tx.Bucket([]byte(ledger))
+	if err := root.Bucket([]byte("expiry")).Put(append(bytes.Clone(held[:12]), key...), nil); err != nil {
+		return err
+	}
+	if err := root.Bucket([]byte("entries")).Put([]byte(key), held); err != nil {
+		return err
+	}
+	return root.SetSequence(root.Sequence() + 1)
+}
+
 // rename puts an entry of a ledger under another key.
 func rename(ledger, key, other string) func(tx *bolt.Tx) error {
 	return func(tx *bolt.Tx) error {
-		root := tx.Bucket([]byte(ledger))
-		held := bytes.Clone(root.Bucket([]byte("entries")).Get([]byte(key)))
+		held := entryOf(tx, ledger, key)
 		if err := removeEntry(ledger, key)(tx); err != nil {
 			return err
 		}
-		if err := root.Bucket([]byte("expiry")).Put(append(bytes.Clone(held[:12]), other...), nil); err != nil {
+		return addEntry(tx, ledger, other, held)
+	}
+}
+
+// addLink links an identity to alice, and does not tell her.
+func addLink(identity string) func(tx *bolt.Tx) error {
+	return func(tx *bolt.Tx) error { return addEntry(tx, "links", identity, entryOf(tx, "links", "work")) }
+}
+
+// give has a user hold an identity as a linked one, and links nothing.
+func give(user, identity string) func(tx *bolt.Tx) error {
+	return func(tx *bolt.Tx) error {
+		held := entryOf(tx, "users", user)
+		if err := removeEntry("users", user)(tx); err != nil {
 			return err
 		}
-		if err := root.Bucket([]byte("entries")).Put([]byte(other), held); err != nil {
+		copy(held, entryOf(tx, "links", "work")[:12]) // for good
+		held = append(append(held, 0, byte(len(identity))), identity...)
+		return addEntry(tx, "users", user, append(held, 0, 0, 0, 0)) // of no issuer and no subject
+	}
+}
+
+// linkUser links a user to another one.
+func linkUser(user, joins string) func(tx *bolt.Tx) error {
+	return func(tx *bolt.Tx) error {
+		if err := give(user, joins)(tx); err != nil {
 			return err
 		}
-		return root.SetSequence(root.Sequence() + 1)
+		return addLink(joins)(tx)
 	}
 }
 
@@ -100,6 +138,11 @@ func TestFileDirectoryDamaged(t *testing.T) {
 		"more than a user":      {heldUser("bob", func(h []byte) []byte { return append(h, 0) }), "has no length"},
 		"an ID of no length":    {heldUser("bob", func(h []byte) []byte { return append(h, 0, 0, 0, 0, 0, 0) }), "0 bytes, want 1 to 512"},
 		"a user with the link":  {heldUser("bob", func(h []byte) []byte { return append(h, 0, 4, 'w', 'o', 'r', 'k', 0, 0, 0, 0) }), "does not fit"},
+		"a linked user, whole":  {addLink("bob"), "a user who does not have it"},
+		"two with one link":     {give("bob", "work"), "two users have one linked identity"},
+		"one link twice":        {give("alice", "work"), "or one has it twice"},
+		"a link of a user":      {linkUser("alice", "bob"), "is a user of its own"},
+		"a link not taken up":   {give("bob", "home"), "2 linked identities, and 1 are linked"},
 		"visits turned round":   {heldUser("bob", func(h []byte) []byte { h[18]++; return h }), "before the first"},
 		"another last visit":    {heldUser("bob", func(h []byte) []byte { h[30]++; return h }), "does not fit"},
 		"too many nanoseconds":  {heldUser("bob", func(h []byte) []byte { h[20] = 0xff; return h }), "nanoseconds"},

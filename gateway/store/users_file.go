@@ -53,7 +53,8 @@ func (f *File) Visit(ctx context.Context, by gateway.Identity, at time.Time) (ga
 	})
 }
 
-// Link implements [gateway.Directory]. It treats its context as [File.Use] does.
+// Link implements [gateway.Directory]. It treats its context as [File.Use] does. The
+// goroutine that writes the file asks l.Unless, so that nothing is revoked meanwhile.
 func (f *File) Link(ctx context.Context, l gateway.Link) (gateway.User, error) {
 	if err := checkLink(l); err != nil {
 		return gateway.User{}, err
@@ -152,45 +153,47 @@ func (r *fileRegister) putLink(identity, id string) error {
 	return r.links.put(identity, nil, record{never, []byte(id)})
 }
 
-// verify reads all of the register, and calls take with every link. It finds links that
-// lead nowhere, and users who have lost one.
+// verify reads all of the register once, and calls take with every link. It finds links
+// that lead nowhere, and users who have lost one.
 func (r *fileRegister) verify(take func(identity, id string)) error {
-	linked := 0
-	err := r.users.verify(func(id string, held *record) error {
-		a, err := readAccount(id, held)
-		if err == nil {
-			linked += len(a.identities) - 1
-		}
-		return err
-	})
+	linked, err := r.linkedByUsers()
 	if err != nil {
 		return fmt.Errorf("reading the users: %w", err)
 	}
 	err = r.links.verify(func(identity string, held *record) error {
-		id := string(held.value)
+		id, has := linked[identity]
+		switch {
+		case !has || id != string(held.value):
+			return damaged("an identity is linked to a user who does not have it")
+		case r.users.holds(identity):
+			return damaged("an identity is linked, and is a user of its own")
+		}
 		take(identity, id)
-		return r.verifyLink(identity, id)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("reading the links: %w", err)
 	}
-	if held := int(r.links.count()); held != linked { //nolint:gosec // as many as were just read
-		return damaged("users have %d linked identities, and %d are linked", linked, held)
+	if held := int(r.links.count()); held != len(linked) { //nolint:gosec // as many as were just read
+		return damaged("users have %d linked identities, and %d are linked", len(linked), held)
 	}
 	return nil
 }
 
-func (r *fileRegister) verifyLink(identity, id string) error {
-	a, err := r.account(id)
-	if err != nil {
-		return err
-	}
-	if a == nil || !a.has(identity) {
-		return damaged("an identity is linked to a user who does not have it")
-	}
-	own, err := r.account(identity)
-	if err == nil && own != nil {
-		err = damaged("an identity is linked, and is a user of its own")
-	}
-	return err
+// linkedByUsers says which identities users have linked according to their accounts.
+func (r *fileRegister) linkedByUsers() (map[string]string, error) {
+	linked := make(map[string]string)
+	return linked, r.users.verify(func(id string, held *record) error {
+		a, err := readAccount(id, held)
+		if err != nil {
+			return err
+		}
+		for _, i := range a.identities[1:] {
+			if _, twice := linked[i.ID]; twice {
+				return damaged("two users have one linked identity, or one has it twice")
+			}
+			linked[i.ID] = id
+		}
+		return nil
+	})
 }

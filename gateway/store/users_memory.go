@@ -40,7 +40,8 @@ func (m *Memory) Visit(ctx context.Context, by gateway.Identity, at time.Time) (
 	})
 }
 
-// Link implements [gateway.Directory]. With a context that is done it records nothing.
+// Link implements [gateway.Directory]. With a context that is done it records nothing. It
+// asks l.Unless under the lock that whoever revokes something takes as well.
 func (m *Memory) Link(ctx context.Context, l gateway.Link) (gateway.User, error) {
 	if err := m.ready(ctx); err != nil {
 		return gateway.User{}, err
@@ -59,7 +60,7 @@ type people struct {
 	room  int // for users and links together
 	links *links
 
-	mu    sync.Mutex // guards users, and is held by whoever changes links
+	mu    sync.Mutex // guards users, and is held by whoever changes links, or revokes: taken before the lock of those
 	users table[account]
 }
 

@@ -93,8 +93,14 @@ func (f *File) gather(first *change) []*change {
 
 func (f *File) commit(together []*change) {
 	err := f.update(together)
-	for _, c := range together {
-		c.answer <- f.outcome(c, err)
+	outcomes := make([]error, len(together))
+	for i, c := range together {
+		outcomes[i] = f.outcome(c, err)
+	}
+	// Whoever has an answer finds everything that was committed together: what they do
+	// next must not look as if it came before.
+	for i, c := range together {
+		c.answer <- outcomes[i]
 	}
 }
 

@@ -1,8 +1,10 @@
 package storetest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -113,6 +115,48 @@ var directoryFaults = map[string]fault{
 				u, err := m.Link(ctx, l)
 				if errors.Is(err, gateway.ErrTooManyIdentities) {
 					return m.Visit(ctx, l.By, l.At)
+				}
+				return u, err
+			}
+		},
+	},
+	"does not ask whether it may still link": {
+		[]string{"a_link_is_asked_for_once_more"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.link = func(ctx context.Context, l gateway.Link) (gateway.User, error) {
+				l.Unless = nil
+				return m.Link(ctx, l)
+			}
+		},
+	},
+	"asks, and then links": {
+		[]string{"no_link_comes_after_a_revocation"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.link = func(ctx context.Context, l gateway.Link) (gateway.User, error) {
+				if err := unless(l); err != nil {
+					return gateway.User{}, err
+				}
+				l.Unless = nil // the fault itself
+				return m.Link(ctx, l)
+			}
+		},
+	},
+	"links, and then asks": {
+		[]string{"a_link_is_asked_for_once_more"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.link = func(ctx context.Context, l gateway.Link) (gateway.User, error) {
+				u, err := m.Link(ctx, gateway.Link{UserID: l.UserID, By: l.By, Joins: l.Joins, At: l.At})
+				return u, cmp.Or(err, unless(l))
+			}
+		},
+	},
+	"says more than it was told": {
+		[]string{"a_link_is_asked_for_once_more"},
+		func(b *broken, m *store.Memory, _ storetest.Options) {
+			b.link = func(ctx context.Context, l gateway.Link) (gateway.User, error) {
+				u, err := m.Link(ctx, l)
+				if err != nil {
+					err = fmt.Errorf("linking: %w", err)
 				}
 				return u, err
 			}
@@ -342,4 +386,12 @@ var directoryFaults = map[string]fault{
 			}
 		},
 	},
+}
+
+// unless asks what speaks against a link.
+func unless(l gateway.Link) error {
+	if l.Unless == nil {
+		return nil
+	}
+	return l.Unless()
 }

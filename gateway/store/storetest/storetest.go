@@ -104,6 +104,8 @@ func Run(t *testing.T, s Subject) {
 	run("a user has so many identities and no more", testMaxIdentities)
 	run("of many users one is linked", testOneOwner)
 	run("an identity is a user or linked", testUserOrLinked)
+	run("a link is asked for once more before it is written", testUnless)
+	run("no link comes after a revocation", testRevokedOrLinked)
 	if s.Bounded {
 		run("a full store refuses and recovers", testFull)
 		run("expired entries leave", testLeave)

@@ -197,7 +197,7 @@ var faults = map[string]fault{
 		[]string{"a_revocation_is_seen_at_once", "everything_at_once"},
 		func(b *broken, m *store.Memory, _ storetest.Options) {
 			b.revoke = func(ctx context.Context, r gateway.Revocation) error {
-				time.AfterFunc(time.Second, func() { _ = m.Revoke(ctx, r) })
+				time.AfterFunc(time.Minute, func() { _ = m.Revoke(ctx, r) })
 				return nil
 			}
 		},
