@@ -287,6 +287,7 @@ func TestAdminAnswersFromTheConfigInForce(t *testing.T) {
 
 func TestAdminWithoutAnyEnvironment(t *testing.T) {
 	g := startAdmin(t, plainEnvironment, plainSite)
+	g.reloaded = true
 	if err := caddy.Load([]byte(`{"admin":{"listen":"`+g.admin+`","config":{"persist":false}}}`), true); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ var consoleLine = regexp.MustCompile(`^http://(127\.0\.0\.1:\d+)/\n$`)
 // startConsole returns when the console has printed its address.
 func startConsole(t *testing.T, flags ...string) *consoleRun {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	c := &consoleRun{stderr: new(bytes.Buffer)}
 	c.cmd = exec.CommandContext(ctx, "caddy", append([]string{"byoa", "console", "--listen=127.0.0.1:0"}, flags...)...)

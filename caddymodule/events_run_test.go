@@ -67,7 +67,7 @@ func recordEvents() {
 func wantEvents(t *testing.T, names ...string) []caddy.Event {
 	t.Helper()
 	var got []caddy.Event
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && len(got) < len(names); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && len(got) < len(names); time.Sleep(5 * time.Millisecond) {
 		recorded.Lock()
 		got = append([]caddy.Event(nil), recorded.events...)
 		recorded.Unlock()
@@ -154,7 +154,7 @@ func TestEventOfTheFirstFetch(t *testing.T) {
 // wantFirstEvent waits for one: the fetch is tried again, and fails again, at its own pace.
 func wantFirstEvent(t *testing.T) caddy.Event {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		recorded.Lock()
 		events := recorded.events
 		recorded.Unlock()

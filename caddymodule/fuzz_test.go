@@ -116,7 +116,7 @@ func isSubsequence(pieces, whole []string) bool {
 
 // No spelling of a managed name survives, and no other header is touched.
 func FuzzStripLeavesNoSpelling(f *testing.F) {
-	for _, name := range []string{"X-User-Email", "x_user.email", "X-User-Emails", "Authorization", "X.Step_Up-Assertion", "X-Original-URL", "", "x-user-emaıl"} {
+	for _, name := range []string{"X-User-Email", "x_user.email", "X-User-Emails", "Authorization", "X.Step_Up-Assertion", "X-Original-URL", "", "x-user-emaıl", "x-user-emaİl"} {
 		f.Add(name)
 	}
 	m := newManaged("Authorization", "X-User-Email")
@@ -125,7 +125,8 @@ func FuzzStripLeavesNoSpelling(f *testing.F) {
 		for _, spelling := range []string{name, http.CanonicalHeaderKey(name), strings.ToLower(name), strings.ToUpper(name)} {
 			h := http.Header{spelling: {"x"}}
 			m.strip(h)
-			if managed := slices.Contains(names, foldName(spelling)); managed == (len(h) > 0) {
+			managed := isASCII(spelling) && slices.Contains(names, foldName(spelling)) // others no server takes, and "İ" is no "i" to any
+			if managed == (len(h) > 0) {
 				t.Errorf("%q: managed is %v, and %d headers are left", spelling, managed, len(h))
 			}
 		}

@@ -56,7 +56,7 @@ type http3Client struct {
 
 func (g *running) http3() *http3Client {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	g.t.Cleanup(cancel)
 	trust := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}, ServerName: "localhost"}
 	for { // the certificate is made while the server already listens
@@ -78,7 +78,7 @@ func (g *running) http3() *http3Client {
 func (c *http3Client) status(method, path string, header http.Header) int {
 	t := c.g.t
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	stream, err := c.conn.OpenRequestStream(ctx)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
@@ -138,6 +139,7 @@ func TestOneProvidersTroubleIsItsOwn(t *testing.T) {
 		p := f.add(t, c)
 		others, lines = append(others, p), append(lines, p.lines())
 	}
+	begun := time.Now()
 	g.load(g.keysBy(lines...), plainSite)
 
 	token, answer := slow.token(g), make(chan string, 1)
@@ -146,7 +148,10 @@ func TestOneProvidersTroubleIsItsOwn(t *testing.T) {
 	g.want(request{path: "/wallets/1", bearer: others[0].token(g)}, 200, "")
 	select {
 	case got := <-answer:
-		t.Errorf("the token of the slow provider did not wait for its keys: %s", got)
+		if time.Since(begun) < fetchTimeout { // else this machine is too slow to say
+			t.Errorf("the token of the slow provider did not wait for its keys: %s", got)
+		}
+		answer <- got
 	default:
 	}
 	for _, p := range others {

@@ -149,7 +149,7 @@ func (g *running) wantHit(series string) {
 	g.t.Helper()
 	r := request{path: "/wallets/1", bearer: g.external("bob")}
 	before := g.scrape(g.admin)[series]
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		g.want(r, 200, "")
 		if g.scrape(g.admin)[series] > before {
 			return

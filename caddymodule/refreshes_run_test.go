@@ -37,7 +37,7 @@ func TestLogOfAnIssuerThatIsDown(t *testing.T) {
 func (g *running) waitFor(series string, value float64) {
 	g.t.Helper()
 	var got float64
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if got = g.scrape(g.admin)[series]; got >= value {
 			return
 		}

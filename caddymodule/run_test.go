@@ -42,7 +42,7 @@ type running struct {
 	sites    string                      // further sites
 	admin    string                      // host:port of the admin API; empty: off
 	loaded   bool                        // a config
-	reloaded bool                        // more than one
+	reloaded bool                        // another one after that, or was asked to
 	edit     func(config map[string]any) // what no Caddyfile says; may be nil
 	logFile  string
 	secrets  []string // tokens that this test handed out or was given
@@ -82,7 +82,6 @@ func (g *running) load(environment, site string) {
 	if err := g.tryLoad(environment, site); err != nil {
 		g.t.Fatal(err)
 	}
-	g.reloaded = g.loaded
 	g.loaded = true
 	g.waitUntilItListens()
 }
@@ -135,6 +134,7 @@ func (g *running) tryLoad(environment, site string) error {
 	if g.edit != nil {
 		config = g.edited(config)
 	}
+	g.reloaded = g.loaded
 	return caddy.Load(config, true)
 }
 
@@ -159,7 +159,7 @@ func (g *running) storage() string { return filepath.Dir(g.logFile) }
 // waitUntilItListens returns when this config does, and no other: the servers of the one
 // before end a moment after it was replaced.
 func (g *running) waitUntilItListens() {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if caddy.ListenerUsage("tcp", ":"+portOf(g.address)) > 1 {
 			continue
 		}
@@ -187,8 +187,9 @@ func (g *running) external(user string, more ...map[string]any) string {
 	return g.secret(g.issuer.Token(claims))
 }
 
+// assertion is good for longer than the slowest machine takes for a test.
 func (g *running) assertion(user, scope string) string {
-	return g.secret(g.issuer.Assertion(user, scope, nil))
+	return g.secret(g.issuer.Assertion(user, scope, map[string]any{"exp": time.Now().Add(50 * time.Minute).Unix()}))
 }
 
 func (g *running) secret(token string) string {
@@ -229,8 +230,8 @@ func (g *running) do(r request) response {
 	}
 	res, err := client.Do(req)
 	if g.reloaded && closedBeforeTheAnswer(err) {
-		// An earlier config's listener that closes resets the connections that wait to be
-		// accepted. Nobody has read their requests, and a client asks again.
+		// A listener of an earlier config, or of one that was refused, resets when it closes
+		// the connections that wait to be accepted. Nobody has read their requests, and a client asks again.
 		again, _ := g.newRequest(r)
 		res, err = client.Do(again)
 	}

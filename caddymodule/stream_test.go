@@ -44,7 +44,7 @@ func TestEventStreamsEndWithTheirSession(t *testing.T) {
 					}
 				}
 			})
-			token := g.external("alice", map[string]any{"exp": time.Now().Add(6 * time.Second).Unix()})
+			token := g.external("alice", map[string]any{"exp": time.Now().Add(15 * time.Second).Unix()})
 			if name == "revoked" {
 				token = g.external("alice")
 			}
@@ -74,7 +74,7 @@ type eventStream struct{ *bufio.Reader }
 
 func (g *running) stream(path, token string) eventStream {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	g.t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.address+path, nil)
 	if err != nil {

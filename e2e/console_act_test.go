@@ -81,9 +81,9 @@ func TestConsoleSwitchesTheEnvironmentOffAndOn(t *testing.T) {
 
 	b.click(t, `role=button[name="Disable…"]`)
 	b.click(t, confirmIt)
+	b.wait(t, "#toast", "production is disabled") // first: it fades
 	b.wait(t, "#verdicts", "Disabled")
 	b.wait(t, "#remark", "Switched off by the operator")
-	b.wait(t, "#toast", "production is disabled")
 	g.send(t, get(home).bearer(session)).mustRefuse(t, 403, "external_auth_disabled")
 
 	b.click(t, `role=button[name="Enable…"]`)

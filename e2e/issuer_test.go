@@ -158,7 +158,13 @@ func exchangeJSON(url string, ask, answer any) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.Post(url, "application/json", bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Close = true // or Node.js may end the connection, idle for 5 s, under the next POST, which nobody repeats
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ const secretFrom = (published) =>
   new TextEncoder().encode(JSON.stringify(Object.values(published)[0].jwk))
 
 async function verify({ token, jwks: url, options }) {
-  const { protectedHeader, payload } = await jwtVerify(token, createRemoteJWKSet(new URL(url)), options ?? {})
+  const { protectedHeader, payload } = await jwtVerify(token, createRemoteJWKSet(new URL(url), { timeoutDuration: 60_000 }), options ?? {})
   return { header: protectedHeader, payload }
 }
 
