@@ -101,8 +101,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		return refuse(w, r, err, false, a.logger)
 	}
 	if e == nil {
-		httpapi.NotFound(w, "no environment has this id here")
-		return nil
+		return refuse(w, r, httpapi.NotFound("no environment has this id here"), false, a.logger)
 	}
 	handler, err := e.open()
 	if err != nil {

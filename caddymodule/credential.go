@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
 )
 
 // The headers in which a client brings the proof of a step-up.
@@ -80,7 +81,7 @@ func newSources(header, externalCookie, sessionCookie, query string) *sources {
 // the second one, may have meant the other.
 func (s *sources) take(r *http.Request) (credential, error) {
 	cookies := r.Header["Cookie"]
-	if err := s.checkCookies(cookies); err != nil {
+	if err := httpapi.CheckCookies(cookies, s.externalCookie, s.sessionCookie); err != nil {
 		return credential{}, err
 	}
 	if c, err := s.fromHeader(r.Header[s.header]); err != nil || c.token != "" {
@@ -121,64 +122,27 @@ func (s *sources) isForeign(values []string) bool {
 	if s.header != "Authorization" || len(values) != 1 {
 		return false
 	}
-	scheme, _ := cutScheme(values[0])
+	scheme, _ := httpapi.CutScheme(values[0])
 	return !strings.EqualFold(scheme, "Bearer")
 }
 
-// fromHeader reads "Bearer <token>" (RFC 6750 section 2.1); in a header other than
-// Authorization the token may also stand alone.
+// fromHeader reads the configured header.
 func (s *sources) fromHeader(values []string) (credential, error) {
-	if len(values) > 1 {
-		return credential{}, badRequest("the %s header came %d times; send one", s.header, len(values))
-	}
-	if len(values) == 0 || values[0] == "" {
-		return credential{}, nil
-	}
-	scheme, token := cutScheme(values[0])
-	switch {
-	case strings.EqualFold(scheme, "Bearer"):
-	case s.header != "Authorization":
-		token = textproto.TrimString(values[0])
-	case holdsBearer(values[0]):
-		return credential{}, badRequest("the Authorization header holds several credentials; send one")
-	default:
-		return credential{}, nil
-	}
-	if token == "" || strings.ContainsAny(token, ", \t") {
-		return credential{}, badRequest("the %s header must hold exactly one token", s.header)
+	token, err := httpapi.HeaderToken(s.header, values)
+	if err != nil || token == "" {
+		return credential{}, err
 	}
 	return credential{token: token, place: inHeader}, nil
-}
-
-// cutScheme splits credentials into scheme and the rest (RFC 9110 section 11.4).
-// Whatever cannot stand in a scheme ends it, so that "Bearer,x" is a Bearer too, and refused.
-func cutScheme(value string) (scheme, rest string) {
-	value = textproto.TrimString(value)
-	end := strings.IndexAny(value, " \t,")
-	if end < 0 {
-		return value, ""
-	}
-	return value[:end], strings.TrimLeft(value[end:], " ")
-}
-
-// holdsBearer says whether one of a list of credentials is a Bearer.
-func holdsBearer(value string) bool {
-	for part := range strings.SplitSeq(value, ",") {
-		if scheme, token := cutScheme(part); token != "" && strings.EqualFold(scheme, "Bearer") {
-			return true
-		}
-	}
-	return false
 }
 
 // fromCookies reads both cookies; where both are there, the external one decides.
 // An empty cookie is one that was cleared.
 func (s *sources) fromCookies(lines []string) (credential, error) {
-	external, err := cookieValue(lines, s.externalCookie)
+	external, err := httpapi.CookieToken(lines, s.externalCookie)
 	if err != nil {
 		return credential{}, err
 	}
-	session, err := cookieValue(lines, s.sessionCookie)
+	session, err := httpapi.CookieToken(lines, s.sessionCookie)
 	if err != nil {
 		return credential{}, err
 	}
@@ -189,93 +153,6 @@ func (s *sources) fromCookies(lines []string) (credential, error) {
 		return credential{token: session, place: inSessionCookie}, nil
 	}
 	return credential{}, nil
-}
-
-// cookieValue returns the value of the only cookie of that name, without its quotes.
-func cookieValue(lines []string, name string) (value string, err error) {
-	count := 0
-	if name == "" {
-		return "", nil
-	}
-	for _, line := range lines {
-		for piece := range strings.SplitSeq(line, ";") {
-			if n, v := cookieParts(piece); n == name {
-				value = v
-				count++
-			}
-		}
-	}
-	if count > 1 {
-		return "", badRequest("the cookie %s came %d times; send one", name, count)
-	}
-	return value, nil
-}
-
-// cookieParts reads one piece of a Cookie header as net/http does, but for values that it
-// finds odd: a token with an odd byte in it is for the verifier to refuse.
-func cookieParts(piece string) (name, value string) {
-	name, value, _ = strings.Cut(textproto.TrimString(piece), "=")
-	name, value = textproto.TrimString(name), textproto.TrimString(value)
-	if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
-		value = value[1 : len(value)-1]
-	}
-	return name, value
-}
-
-// checkCookies refuses a cookie of ours that hides inside another one. Some parsers
-// split at commas and spaces, or know quotes: "a=1 jwt=x" would be one cookie to the
-// gateway, and to an upstream that trusts what the gateway let through, two.
-func (s *sources) checkCookies(lines []string) error {
-	for _, name := range [...]string{s.externalCookie, s.sessionCookie} {
-		if name == "" {
-			continue
-		}
-		for _, line := range lines {
-			if strings.Contains(line, name) && mentions(line, name) != assignments(line, name) {
-				return badRequest("the cookie %s can be read in more than one way; send it alone between semicolons", name)
-			}
-		}
-	}
-	return nil
-}
-
-// assignments counts the cookies of that name, as the gateway reads them.
-func assignments(line, name string) (count int) {
-	for piece := range strings.SplitSeq(line, ";") {
-		if n, _ := cookieParts(piece); n == name && strings.Contains(piece, "=") {
-			count++
-		}
-	}
-	return count
-}
-
-// mentions counts the cookies of that name as the most lenient parser could find them.
-func mentions(line, name string) (count int) {
-	for at := 0; ; {
-		i := strings.Index(line[at:], name)
-		if i < 0 {
-			return count
-		}
-		start := at + i
-		at = start + len(name)
-		begins := start == 0 || line[start-1] == ';' || isCookieBlank(line[start-1])
-		if begins && strings.HasPrefix(trimCookieBlanks(line[at:]), "=") {
-			count++
-		}
-	}
-}
-
-func trimCookieBlanks(s string) string {
-	for s != "" && isCookieBlank(s[0]) {
-		s = s[1:]
-	}
-	return s
-}
-
-// isCookieBlank says whether some parser passes over c between cookies. Bytes beyond
-// ASCII are among them: a no-break space is trimmed like any other.
-func isCookieBlank(c byte) bool {
-	return c == ' ' || c == '\t' || c == ',' || c == '"' || c >= 0x80
 }
 
 // fromQuery reads the query parameter. A semicolon beside it would make two

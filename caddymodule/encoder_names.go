@@ -20,7 +20,12 @@ var hiddenInLogs atomic.Pointer[hiddenNames]
 func init() {
 	hiddenInLogs.Store(newHiddenNames())
 	hideFromLogs(hidden{headers: proofHeaders})
+	hideFromLogs(hidden{headers: []string{mfaHeader}})
 }
+
+// mfaHeader is the header in which the SDKs send what they got for a second factor. Nothing
+// here reads it, and it is a token all the same.
+const mfaHeader = "x-mfa-auth-token"
 
 // hideFromLogs keeps further names out of all logs that have `format byoa`. The case
 // of letters does not matter; in headers neither does which of '-', '_' and '.' is used. Empty names are ignored.

@@ -128,7 +128,7 @@ func TestLogEncoderFields(t *testing.T) {
 	hideFromLogs(hidden{headers: []string{"X-Session"}, cookies: []string{"session_jwt"}, query: []string{"access_token"}})
 	const uri = "/ws?access_token=TOKEN&a=1"
 	header := http.Header{
-		"X-Session": {"TOKEN"}, "x_step.up-ASSERTION": {"TOKEN", "TOKEN"},
+		"X-Session": {"TOKEN"}, "x_step.up-ASSERTION": {"TOKEN", "TOKEN"}, "X-Mfa_auth.Token": {"TOKEN"},
 		"Cookie": {"session_jwt=TOKEN", "a=1; session_jwt=TOKEN"}, "Referer": {uri},
 	}
 	request := &http.Request{Method: "GET", Header: header, RequestURI: uri, RemoteAddr: "192.0.2.1:9", Host: "a.example", Proto: "HTTP/1.1"}

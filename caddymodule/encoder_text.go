@@ -3,11 +3,13 @@ package caddymodule
 import (
 	"net/textproto"
 	"strings"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
 )
 
 // withoutCookies is a Cookie line without the cookies that carry tokens; the
 // others stay byte for byte. It also parts at commas, with which several lines are joined
-// into one. Of a line in which one of them hides, as [sources.checkCookies] refuses it, nothing stays.
+// into one. Of a line in which one of them hides, as [httpapi.CheckCookies] refuses it, nothing stays.
 func (n *hiddenNames) withoutCookies(line string) string {
 	if n.hideIn(line) {
 		return ""
@@ -37,7 +39,7 @@ func (n *hiddenNames) withoutCookies(line string) string {
 func (n *hiddenNames) hideIn(line string) bool {
 	folded := strings.ToLower(line)
 	for name := range n.cookies {
-		if mentions(folded, name) > assignments(strings.ReplaceAll(folded, ",", ";"), name) {
+		if httpapi.CookieHides(folded, name, ";,") {
 			return true
 		}
 	}

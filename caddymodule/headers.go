@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
 )
 
 // overrideHeaders ask a server or a framework for another method or another path
@@ -190,7 +192,7 @@ func speaksHTTP(line string) bool {
 // byte for byte. Names are compared exactly (RFC 6265 section 5.4); empty ones are no names.
 func dropCookies(h http.Header, names ...string) {
 	ours := func(piece string) bool {
-		name, _ := cookieParts(piece)
+		name, _ := httpapi.CookieParts(piece)
 		return name != "" && slices.Contains(names, name)
 	}
 	lines, changed := h["Cookie"], false

@@ -74,10 +74,15 @@ func newCORSPolicy(origins []string) *corsPolicy {
 		return nil
 	}
 	return &corsPolicy{
-		origins: origins,
-		endpoints: newCORS(origins,
-			[]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}, endpointHeaders),
+		origins:   origins,
+		endpoints: newCORS(origins, endpointMethods, endpointHeaders),
 	}
+}
+
+// endpointMethods are those that a preflight for any endpoint is allowed. The endpoint
+// itself says which of them it has, and to a page that can read that.
+var endpointMethods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
 // endpointHeaders are what the SDKs send to the exchange endpoints: without one of them in the
@@ -102,13 +107,28 @@ func newCORS(origins, methods, headers []string) *cors.Cors {
 }
 
 // isPreflight recognises the question that a browser asks before it sends a request of
-// another origin (Fetch standard, CORS-preflight request). It carries no credential, so none is
-// asked for; hence nothing counts as one that could do more than ask.
+// another origin (Fetch standard, CORS-preflight request). To answer it nobody looks at a
+// body, so whether there is one does not matter: over HTTP/3 nobody can tell beforehand.
 func isPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions &&
 		r.Header.Get("Origin") != "" &&
 		checkToken(r.Header.Get("Access-Control-Request-Method")) == nil &&
-		len(r.Header["Upgrade"]) == 0 && r.ContentLength == 0
+		len(r.Header["Upgrade"]) == 0
+}
+
+// passPreflight says whether r goes on to the upstream as a preflight. That carries no
+// credential, so none is asked for; hence nothing passes for one that could do more than
+// ask. With a body it is a request like any other. Where nobody has said whether there is
+// one (HTTP/2 and HTTP/3 have no need to say that there is none), r goes on without.
+func passPreflight(r *http.Request) bool {
+	if !isPreflight(r) || r.ContentLength > 0 {
+		return false
+	}
+	if r.ContentLength < 0 {
+		r.Body, r.ContentLength = http.NoBody, 0
+		r.TransferEncoding, r.Trailer = nil, nil
+	}
+	return true
 }
 
 // preflightEndpoint answers a preflight for an exchange endpoint, if it comes from an

@@ -113,6 +113,7 @@ func TestPreflightOfAnAllowedOriginIsAnswered(t *testing.T) {
 		{"route, method in lower case", c.preflightRoute, "patch", "", true},
 		{"endpoint", c.preflightEndpoint, "POST", strings.Join(slices.Sorted(slices.Values(endpointHeaders)), ","), true},
 		{"endpoint, GET", c.preflightEndpoint, "GET", "authorization,content-type", true},
+		{"endpoint, HEAD", c.preflightEndpoint, "HEAD", "authorization", true},
 		{"endpoint, method that none has", c.preflightEndpoint, "PROPFIND", "", false},
 		{"endpoint, header that none reads", c.preflightEndpoint, "POST", "x-anything", false},
 	} {
@@ -180,6 +181,42 @@ func TestOnlyPreflightsAreAnsweredOrPassedOn(t *testing.T) {
 			}
 			if !c.answered && len(w.Header()) > 0 {
 				t.Errorf("left headers behind: %v", w.Header())
+			}
+		})
+	}
+}
+
+// What goes on unasked brings no body; who brings one all the same is asked for a token.
+// An answer of the gateway's own does not look at it.
+func TestPreflightGoesOnWithoutABody(t *testing.T) {
+	some := newCORSPolicy([]string{appOrigin})
+	for _, c := range []struct {
+		name        string
+		length      int64
+		passes      bool
+		leftUnasked string
+	}{
+		{"none", 0, true, ""},
+		{"of no known length", -1, true, ""},
+		{"of a known length", 3, false, "pay"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := preflightOf("https://evil.example", "POST", "")
+			r.Body, r.ContentLength, r.Trailer = io.NopCloser(strings.NewReader("pay"[:3*int(c.length&1)])), c.length, http.Header{"X-Late": nil}
+			if got := passPreflight(r); got != c.passes {
+				t.Errorf("passes: %t, want %t", got, c.passes)
+			}
+			left, err := io.ReadAll(r.Body)
+			if err != nil || string(left) != c.leftUnasked {
+				t.Errorf("its body is %q, %v; want %q", left, err, c.leftUnasked)
+			}
+			if c.length < 0 && (r.ContentLength != 0 || r.Trailer != nil) {
+				t.Errorf("length %d, trailers %v; want none", r.ContentLength, r.Trailer)
+			}
+			r = preflightOf(appOrigin, "POST", "")
+			r.ContentLength = c.length
+			if !some.preflightRoute(httptest.NewRecorder(), r) || !some.preflightEndpoint(httptest.NewRecorder(), r) {
+				t.Error("of an allowed origin, and not answered")
 			}
 		})
 	}

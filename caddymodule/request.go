@@ -29,7 +29,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 
 	brought, proof, err := g.take(r)
 	g.strip(r)
-	a := &admission{gate: g, proof: proof, preflight: isPreflight(r)}
+	a := &admission{gate: g, proof: proof, preflight: passPreflight(r)}
 	if err == nil && !a.preflight {
 		a.session, err = g.authenticate(r, brought)
 	}

@@ -45,6 +45,7 @@ func TestPagesCanReadEveryAnswerOfTheEndpoints(t *testing.T) {
 		code   string
 	}{
 		{"settings", request{method: "GET", path: sdk(environmentID, "/settings")}, 200, ""},
+		{"settings, the headers alone", request{method: "HEAD", path: sdk(environmentID, "/settings")}, 200, ""},
 		{"a JWKS", request{method: "GET", path: sdk(environmentID, "/.well-known/jwks.json")}, 200, ""},
 		{"nothing to say", request{method: "POST", path: sdk(environmentID, "/sdkSettings"), body: "{}"}, 204, ""},
 		{"a session", request{method: "GET", path: sdk(environmentID, "/users"), bearer: session}, 200, ""},

@@ -82,8 +82,11 @@ func badInputs(session string) []input {
 		input{"fewer nonces than none", request{method: "GET", path: endpoints + "/nonces?count=-1"}, 400, "bad_request"},
 		input{"nonces in words", request{method: "GET", path: endpoints + "/nonces?count=five"}, 400, "bad_request"},
 		input{"two numbers of nonces", request{method: "GET", path: endpoints + "/nonces?count=1&count=2"}, 400, "bad_request"},
+		input{"nonces in a query that is none", request{method: "GET", path: endpoints + "/nonces?count=%zz"}, 400, "bad_request"},
+		input{"two numbers of nonces, by a semicolon", request{method: "GET", path: endpoints + "/nonces?count=1;count=2"}, 400, "bad_request"},
 		input{"two sessions", request{method: "GET", path: endpoints + "/users", header: http.Header{"Authorization": {"Bearer " + session, "Bearer " + session}}}, 400, "bad_request"},
-		input{"a session of another scheme", request{method: "GET", path: endpoints + "/users", header: http.Header{"Authorization": {"Token Bearer " + session}}}, 400, "bad_request"},
+		input{"a session of another scheme", request{method: "GET", path: endpoints + "/users", header: http.Header{"Authorization": {"Token Bearer " + session}}}, 401, "token_missing"},
+		input{"two sessions at sign-in", request{method: "POST", path: signInPath, body: `{"jwt":"x"}`, header: http.Header{"Authorization": {"Bearer " + session, "Bearer " + session}}}, 400, "bad_request"},
 	)
 }
 

@@ -28,6 +28,16 @@ func (s *sdk) wantSwitchedOff(leaving string) {
 			s.t.Errorf("%s: %s, want words for people, and a code that needs no reason", r.path, got.raw)
 		}
 	}
+	for _, r := range []request{
+		s.post("/externalAuth/signin", "{}"),
+		s.post("/externalAuth/verify", `{"jwt":"x"}`),
+		s.post("/stepUp/check", `{"scope":"wallet:export"}`),
+		s.get("/users"),
+		{path: "/wallets/1"},
+	} { // and before anybody has a session
+		s.want(r, 403, "external_auth_disabled")
+	}
+	s.want(s.post("/refresh", ""), 401, "token_missing") // or the SDKs would not start in cookie mode
 	r := s.post("/revoke", "")
 	r.bearer = leaving
 	s.call(r, 204, "")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -128,6 +129,92 @@ func (g *running) wantServed(p page, r request, status int) {
 	}
 }
 
+// A form on any page can post to the gateway, and browsers leave a SameSite cookie out of
+// that. The answer is another matter: what it sets is set.
+func TestNobodyElsesFormSignsTheUserOut(t *testing.T) {
+	g := start(t, cookieEnvironment, plainSite)
+	own := "http://" + g.address
+	form := func(origin, site, cookie string) request {
+		return request{method: "POST", path: endpoints + "/revoke", body: "a=b", cookie: cookie, header: http.Header{
+			"Origin": {origin}, "Sec-Fetch-Site": {site}, "Sec-Fetch-Mode": {"navigate"}, "Content-Type": {"application/x-www-form-urlencoded"},
+		}}
+	}
+	use := g.signedInCookie(g.external("alice"))
+	for _, c := range []struct {
+		name    string
+		r       request
+		status  int
+		code    string
+		cleared bool
+	}{
+		{"a stranger's", form(strangerOrigin, "cross-site", ""), 401, "token_missing", false},
+		{"a sandboxed one's", form("null", "cross-site", ""), 401, "token_missing", false},
+		{"a stranger's, with the cookie", form(strangerOrigin, "cross-site", use), 403, "cross_origin", false},
+		{"one's own, without the cookie", form(own, "same-origin", ""), 401, "token_missing", false},
+		{"one's own", form(own, "same-origin", use), 204, "", true},
+	} {
+		if c.cleared {
+			g.want(request{path: "/wallets/1", cookie: use}, 200, "")
+		}
+		if cleared := setCookie(t, g.want(c.r, c.status, c.code)) != nil; cleared != c.cleared {
+			t.Errorf("%s form: the cookie is cleared: %t, want %t", c.name, cleared, c.cleared)
+		}
+	}
+	g.want(request{path: "/wallets/1", cookie: use}, 401, "session_revoked")
+}
+
+// The cookie of the login system may be anything when the user logs out: most apps delete it first.
+func TestSigningOutBesideALoginThatIsNoGood(t *testing.T) {
+	g := start(t, cookieEnvironment, plainSite)
+	for name, login := range map[string]string{
+		"deleted": "deleted", "of somebody else": g.external("bob"), "expired": g.external("alice", map[string]any{"exp": 1}), "twice": "a; ext=b",
+	} {
+		use := g.signedInCookie(g.external("alice", map[string]any{"jti": name}))
+		got := g.want(request{method: "POST", path: endpoints + "/revoke", cookie: use + "; ext=" + login}, 204, "")
+		if c := setCookie(t, got); c == nil || c.MaxAge >= 0 {
+			t.Errorf("%s: the cookie is set to %v, want it cleared", name, c)
+		}
+		g.want(request{path: "/wallets/1", cookie: use}, 401, "session_revoked")
+	}
+}
+
+// Where somebody else is here now, the endpoints clear what is left of the session before, as the gate does.
+func TestEndpointsClearTheCookieOfWhoWasHereBefore(t *testing.T) {
+	g := start(t, cookieEnvironment, plainSite)
+	use := g.signedInCookie(g.external("alice"))
+	for login, want := range map[string]int{"bob": 401, "alice": 200} {
+		brought := use + "; ext=" + g.external(login, map[string]any{"jti": login})
+		for _, r := range []request{
+			{path: endpoints + "/users", cookie: brought},
+			{method: "POST", path: endpoints + "/stepUp/check", body: `{"scope":"wallet:export"}`, cookie: brought},
+			{method: "POST", path: endpoints + "/externalAuth/verify", body: `{"jwt":"` + g.assertion("alice", "wallet:export") + `"}`, cookie: brought},
+		} {
+			got := g.do(r)
+			if token, ok := got.body["elevatedAccessToken"].(string); ok {
+				g.secret(token)
+			}
+			if got.status != want || (setCookie(t, got) != nil) != (want == 401) {
+				t.Errorf("%s beside a login of %s: %d, and the cookie is set to %v; want %d", r.path, login, got.status, setCookie(t, got), want)
+			}
+		}
+	}
+}
+
+// Browsers drop cookies that are too large, so whoever needs one is refused, and has not been here.
+func TestSignInThatNeedsTooLargeACookieIsNoVisit(t *testing.T) {
+	g := start(t, cookieEnvironment, plainSite)
+	large := g.external("carol", map[string]any{"bio": strings.Repeat("x", 3500)})
+	got := g.want(request{method: "POST", path: signInPath, body: `{"jwt":"` + large + `"}`}, 422, "invalid_external_auth")
+	if got.body["reason"] != "token_too_large" || setCookie(t, got) != nil {
+		t.Errorf("the sign-in is refused because of %v, and sets %v; want token_too_large, and nothing", got.body["reason"], setCookie(t, got))
+	}
+	got = g.want(request{method: "POST", path: signInPath, body: `{"jwt":"` + g.external("carol") + `"}`}, 200, "")
+	g.wantSessionCookie(got)
+	if userOf(t, got.body)["newUser"] != true {
+		t.Error("carol has been here before")
+	}
+}
+
 func TestSessionCookieIsRefreshedAndCleared(t *testing.T) {
 	g := start(t, cookieEnvironment, plainSite)
 	first := g.signedInCookie(g.external("alice"))
@@ -220,7 +307,7 @@ func (g *running) upgrade(r request) (net.Conn, *bufio.Reader, *http.Response) {
 		g.t.Fatal(err)
 	}
 	g.t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		g.t.Fatal(err)
 	}
 	if err := req.Write(conn); err != nil {

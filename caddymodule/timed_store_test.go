@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -12,15 +11,6 @@ import (
 	"github.com/caddy-byoa/caddy-byoa/gateway"
 	"github.com/caddy-byoa/caddy-byoa/gateway/store"
 )
-
-// plainStore is one that cannot be probed.
-type plainStore struct{ gateway.Store }
-
-type unwellStore struct{ gateway.Store }
-
-var errUnwell = errors.New("no room")
-
-func (unwellStore) Probe(context.Context) error { return errUnwell }
 
 func TestTimedStoreIsAsGoodAsTheStore(t *testing.T) {
 	memory := store.NewMemory(store.MemoryConfig{})
@@ -81,20 +71,6 @@ func TestTimedStoreCostsNothingForWhatIsAnsweredFromMemory(t *testing.T) {
 		if got := samples(t, metrics.storeSeconds.WithLabelValues(t.Name(), operation)); got != 0 {
 			t.Errorf("%d times of %s were measured, want none", got, operation)
 		}
-	}
-}
-
-// Health asks whether a store can be probed: one that cannot must not seem well because it is timed.
-func TestTimedStoreCanBeProbedIfTheStoreCan(t *testing.T) {
-	if _, ok := timed(plainStore{}, "x").(gateway.Prober); ok {
-		t.Error("a store without a probe has one when it is timed")
-	}
-	p, ok := timed(unwellStore{}, "x").(gateway.Prober)
-	if !ok {
-		t.Fatal("a store with a probe has none when it is timed")
-	}
-	if err := p.Probe(t.Context()); !errors.Is(err, errUnwell) {
-		t.Errorf("probe says %v, want what the store says", err)
 	}
 }
 

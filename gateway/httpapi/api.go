@@ -17,8 +17,9 @@ type Options struct {
 	ExternalCookie string
 
 	// SessionCookie is set at sign-in and at refresh, read wherever a session is
-	// needed, and cleared at revocation; empty: none. It is HttpOnly, Secure,
-	// SameSite=Lax and for the whole host.
+	// needed, and cleared at revocation and where it holds no session of whoever is here;
+	// empty: none. It is HttpOnly, Secure, SameSite=Lax and for the whole host. A sign-in
+	// that would need a larger one than browsers keep is refused.
 	SessionCookie string
 
 	// CookieAllowed refuses a request that a page of another origin may have caused a
@@ -63,12 +64,12 @@ func (e endpoint) allowed() []string {
 func New(env *gateway.Environment, o Options) *API {
 	a := &API{env: env, options: o, nonces: newNonces(env.ID(), o)}
 	a.routes = map[string]endpoint{
-		"/externalAuth/signin":   {http.MethodPost, a.deviceChecked(a.signIn)},
-		"/externalAuth/verify":   {http.MethodPost, a.deviceChecked(a.verify)},
-		"/stepUp/check":          {http.MethodPost, a.checkStepUp},
+		"/externalAuth/signin":   {http.MethodPost, a.whileEnabled(a.deviceChecked(a.signIn))},
+		"/externalAuth/verify":   {http.MethodPost, a.whileEnabled(a.deviceChecked(a.verify))},
+		"/stepUp/check":          {http.MethodPost, a.whileEnabled(a.checkStepUp)},
 		"/refresh":               {http.MethodPost, a.deviceChecked(a.refresh)},
 		"/revoke":                {http.MethodPost, a.revoke},
-		"/users":                 {http.MethodGet, a.users},
+		"/users":                 {http.MethodGet, a.whileEnabled(a.users)},
 		"/settings":              {http.MethodGet, a.settings},
 		"/sdkSettings":           {http.MethodPost, a.sdkSettings},
 		"/nonces":                {http.MethodGet, a.giveNonces},
@@ -83,7 +84,7 @@ func New(env *gateway.Environment, o Options) *API {
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e, ok := a.routes[r.URL.Path]
 	if !ok {
-		NotFound(w, "no endpoint has this path")
+		a.refuse(w, r, NotFound("no endpoint has this path"))
 		return
 	}
 	a.serve(w, r, e)
@@ -100,9 +101,23 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 
 var errMethodNotAllowed = &gateway.Refusal{Code: codeMethodNotAllowed, Err: errors.New("this endpoint does not have that method")}
 
-// NotFound answers a path that is no endpoint, or an environment that is not here.
-func NotFound(w http.ResponseWriter, why string) {
-	AnswerTo(&gateway.Refusal{Code: codeNotFound, Err: errors.New(why)}).Write(w)
+// NotFound refuses a path that is no endpoint, or an environment that is not here.
+func NotFound(why string) error {
+	return &gateway.Refusal{Code: codeNotFound, Err: errors.New(why)}
+}
+
+// whileEnabled says that the environment is switched off, while it is, before next looks
+// at anything: an app is then to say that, and not what else is wrong. Logging out goes on,
+// and so does the question for a refresh, until it is known whose: in cookie mode the SDKs
+// ask it before anybody has signed in, and do not start unless they are told that nobody has.
+func (a *API) whileEnabled(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := a.env.Enabled(); err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // refuse answers err, and tells whoever watches.

@@ -32,7 +32,11 @@ func TestUnknownPaths(t *testing.T) {
 			"/", "/externalAuth", "/externalAuth/signin/", "/externalauth/signin", "//refresh", "/users/mfa/methods", "/Settings", "/nonces/",
 			"/sdksettings", "/.well-known", "/externalJwt/check", "/users%2f",
 		} {
+			s.refused = nil
 			s.do(call{path: path, method: method, body: `{"jwt":"` + s.external("alice") + `"}`}).want(t, http.StatusNotFound, "not_found", "")
+			if len(s.refused) != 1 || gateway.CodeOf(s.refused[0]) != "not_found" {
+				t.Errorf("%s %s: the log is told %v", method, path, s.refused)
+			}
 		}
 	}
 }

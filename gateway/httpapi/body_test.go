@@ -205,3 +205,20 @@ func TestAnswerToALargeBodyArrives(t *testing.T) {
 		}
 	}
 }
+
+// A client that sends until it is done, and has asked for the connection to be closed, gets
+// a reset instead of the answer unless what it sends is read. What never ends is not read to its end.
+func TestTooLargeBodyOfAClientThatCloses(t *testing.T) {
+	s := newSite(t, httpapi.Options{})
+	for size, wholly := range map[int]bool{70 << 10: true, 300 << 10: true, 4 << 20: false} {
+		body := strings.NewReader(padded(`{"jwt":"x"}`, size))
+		r := httptest.NewRequest(http.MethodPost, "/sdkSettings", body)
+		r.Header.Set("Content-Type", "application/json")
+		r.Close = true
+		w := httptest.NewRecorder()
+		s.api.ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || (body.Len() == 0) != wholly {
+			t.Errorf("%d bytes: answered %d, and %d are left unread; want 400, all read: %t", size, w.Code, body.Len(), wholly)
+		}
+	}
+}

@@ -10,10 +10,10 @@ type publisher interface {
 
 // jwks publishes the keys that session and elevated tokens are signed with. It may be
 // cached for a while: a key is published long before it signs.
-func (a *API) jwks(w http.ResponseWriter, _ *http.Request) {
+func (a *API) jwks(w http.ResponseWriter, r *http.Request) {
 	p, ok := a.env.Exchanger().(publisher)
 	if !ok {
-		NotFound(w, "this environment signs nothing itself")
+		a.refuse(w, r, NotFound("this environment signs nothing itself"))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

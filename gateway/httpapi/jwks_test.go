@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddy-byoa/caddy-byoa/gateway"
 	"github.com/caddy-byoa/caddy-byoa/gateway/httpapi"
 	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
@@ -30,5 +31,17 @@ func TestPublishedKeysVerifySessions(t *testing.T) {
 		if strings.Contains(a.raw, `"d"`) {
 			t.Errorf("%s shows a private key", path)
 		}
+	}
+}
+
+// unsigned is an exchanger whose keys are somebody else's.
+type unsigned struct{ gateway.Exchanger }
+
+// Where another server signs, its keys are found there.
+func TestNoKeysAreNotFound(t *testing.T) {
+	s := newSite(t, httpapi.Options{}, func(c *gateway.Config) { c.Exchanger = unsigned{c.Exchanger} })
+	s.do(call{path: "/.well-known/jwks.json", method: http.MethodGet}).want(t, http.StatusNotFound, "not_found", "")
+	if len(s.refused) != 1 || gateway.CodeOf(s.refused[0]) != "not_found" {
+		t.Errorf("the log is told %v", s.refused)
 	}
 }

@@ -104,7 +104,7 @@ type noncesGiven struct {
 
 // giveNonces gives out as many nonces as are asked for, and no more than mostNonces: one is enough.
 func (a *API) giveNonces(w http.ResponseWriter, r *http.Request) {
-	count, err := nonceCount(r.URL.Query())
+	count, err := nonceCount(r.URL.RawQuery)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -118,7 +118,11 @@ func (a *API) giveNonces(w http.ResponseWriter, r *http.Request) {
 
 // nonceCount is how many are asked for. More than there are at once is no mistake: who
 // gets fewer asks again.
-func nonceCount(query url.Values) (uint64, error) {
+func nonceCount(raw string) (uint64, error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return 0, badRequest("the query is wrongly encoded, or has a semicolon in it")
+	}
 	asked, ok := query["count"]
 	if !ok {
 		return usualNonces, nil

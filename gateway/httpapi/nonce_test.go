@@ -34,7 +34,10 @@ func TestNonces(t *testing.T) {
 			seen[nonce] = true
 		}
 	}
-	for _, query := range []string{"?count=0", "?count=", "?count", "?count=-1", "?count=five", "?count=5.0", "?count=0x5", "?count=%2B5", "?count=1&count=2", "?count=５"} {
+	for _, query := range []string{
+		"?count=0", "?count=", "?count", "?count=-1", "?count=five", "?count=5.0", "?count=0x5", "?count=%2B5", "?count=1&count=2", "?count=５",
+		"?count=%zz", "?count=5&x=%z", "?count=5;x=1", "?x=1;count=5", "?;", "?%",
+	} {
 		a := s.do(call{method: http.MethodGet, path: "/nonces" + strings.ReplaceAll(query, "５", "%EF%BC%95")})
 		a.want(t, http.StatusBadRequest, gateway.CodeBadRequest, "")
 	}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
@@ -38,12 +37,12 @@ func (a *API) signIn(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, err)
 		return
 	}
-	s, u, err := a.env.SignIn(r.Context(), external, present)
+	s, u, err := a.env.SignIn(r.Context(), external, present, a.fitsCookie)
 	if err != nil {
 		a.refuseExternal(w, r, err)
 		return
 	}
-	a.answerSession(w, r, s, u)
+	a.answerSession(w, s, u)
 }
 
 // external is the JWT to sign in with.
@@ -66,56 +65,34 @@ func (a *API) external(r *http.Request) (string, error) {
 
 // refresh carries the session on. The body, if there is one, says nothing.
 func (a *API) refresh(w http.ResponseWriter, r *http.Request) {
-	s, u, err := a.refreshed(r)
+	s, u, err := a.refreshed(w, r)
 	if err != nil {
-		a.clearLeftover(w, r, err)
 		a.refuse(w, r, err)
 		return
 	}
-	a.answerSession(w, r, s, u)
+	a.answerSession(w, s, u)
 }
 
-func (a *API) refreshed(r *http.Request) (*gateway.Session, gateway.User, error) {
-	s, err := a.session(r)
+func (a *API) refreshed(w http.ResponseWriter, r *http.Request) (*gateway.Session, gateway.User, error) {
+	s, err := a.session(w, r)
 	if err != nil {
 		return nil, gateway.User{}, err
 	}
 	if s, err = a.env.Refresh(r.Context(), s); err != nil {
 		return nil, gateway.User{}, err
 	}
+	if err := a.fitsCookie(s); err != nil { // one that came in Authorization may not
+		return nil, gateway.User{}, err
+	}
 	u, err := a.env.User(r.Context(), s)
 	return s, u, err
 }
 
-// revoke ends the session, also while the environment is switched off. Its cookie is
-// cleared whatever the session was worth.
-func (a *API) revoke(w http.ResponseWriter, r *http.Request) {
-	s, err := a.sessionBy(r, a.env.Identify)
-	if gateway.CodeOf(err) != gateway.CodeCrossOrigin {
-		a.clearCookie(w)
-	}
-	if err == nil {
-		err = a.env.Revoke(r.Context(), s)
-	}
-	if err != nil {
-		a.refuse(w, r, err)
-		return
-	}
-	writeNothing(w)
-}
-
-func (a *API) answerSession(w http.ResponseWriter, r *http.Request, s *gateway.Session, u gateway.User) {
+func (a *API) answerSession(w http.ResponseWriter, s *gateway.Session, u gateway.User) {
 	out := signedIn{ExpiresAt: s.Expiry.Unix(), User: userOf(a.env.ID(), s, u), MinifiedJWT: s.Token, JWT: s.Token}
 	if a.options.SessionCookie != "" {
 		out.MinifiedJWT, out.JWT = "", ""
-		cookie := a.sessionCookie(s.Token)
-		cookie.Expires = s.Expiry
-		if size := len(cookie.String()); size > largestCookie {
-			a.refuse(w, r, fmt.Errorf("the session cookie would have %d bytes, and browsers drop what is over %d: "+
-				"the login system's JWT has too many claims for one", size, largestCookie))
-			return
-		}
-		http.SetCookie(w, cookie)
+		http.SetCookie(w, a.sessionCookie(s))
 	}
 	writeFresh(w, out)
 }

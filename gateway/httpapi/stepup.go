@@ -16,7 +16,7 @@ type elevated struct {
 
 // verify exchanges the assertion in the body for an elevated token of the caller's session.
 func (a *API) verify(w http.ResponseWriter, r *http.Request) {
-	s, err := a.session(r)
+	s, err := a.session(w, r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
@@ -62,7 +62,7 @@ type stepUpCredential struct {
 
 // checkStepUp says whether a scope has to be asked for here: any that an assertion may name.
 func (a *API) checkStepUp(w http.ResponseWriter, r *http.Request) {
-	s, err := a.session(r)
+	s, err := a.session(w, r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return

@@ -21,6 +21,45 @@ func TestSwitchedOff(t *testing.T) {
 	}
 }
 
+// An app is told that nobody can sign in, and not what would be wrong with its request if somebody
+// could. Before anybody has signed in, only a refresh says that instead: without that, the SDKs do not start.
+func TestSwitchedOffComesBeforeWhateverElseIsWrong(t *testing.T) {
+	o := httpapi.Options{ExternalCookie: "ext", SessionCookie: "byoa", CookieAllowed: allowNone}
+	off, on := newSite(t, o, func(c *gateway.Config) { c.Disabled = true }), newSite(t, o)
+	badDevice := http.Header{deviceNonce: {"made up"}}
+	for name, c := range map[string]struct {
+		call
+		on int // what it gets otherwise
+	}{
+		"sign-in with a device signature that is none": {call{path: "/externalAuth/signin", header: badDevice}, http.StatusUnprocessableEntity},
+		"sign-in without a JWT":                        {call{path: "/externalAuth/signin", body: "{}"}, http.StatusUnprocessableEntity},
+		"sign-in without a body":                       {call{path: "/externalAuth/signin"}, http.StatusBadRequest},
+		"sign-in with two sessions": {
+			call{path: "/externalAuth/signin", body: `{"jwt":"x"}`, header: http.Header{"Authorization": {"Bearer a", "Bearer b"}}}, http.StatusBadRequest,
+		},
+		"sign-in from another origin": {
+			call{path: "/externalAuth/signin", body: "{}", cookies: []*http.Cookie{{Name: "ext", Value: "x"}}}, http.StatusForbidden,
+		},
+		"verify with a device signature that is none": {call{path: "/externalAuth/verify", header: badDevice}, http.StatusUnprocessableEntity},
+		"verify without a session":                    {call{path: "/externalAuth/verify", body: `{"jwt":"x"}`}, http.StatusUnauthorized},
+		"verify with a session that is none":          {call{path: "/externalAuth/verify", bearer: "x"}, http.StatusUnauthorized},
+		"a check without a session":                   {call{path: "/stepUp/check", body: `{"scope":"x"}`}, http.StatusUnauthorized},
+		"users without a session":                     {call{method: http.MethodGet, path: "/users"}, http.StatusUnauthorized},
+	} {
+		a := off.do(c.call)
+		if code, _ := a.body["code"].(string); a.status != http.StatusForbidden || code != string(gateway.CodeExternalAuthDisabled) {
+			t.Errorf("%s: %d %s", name, a.status, a.raw)
+		}
+		a = on.do(c.call)
+		if code, _ := a.body["code"].(string); a.status != c.on || code == string(gateway.CodeExternalAuthDisabled) {
+			t.Errorf("%s: %d %s where it is on, want %d", name, a.status, a.raw, c.on)
+		}
+	}
+	off.do(call{path: "/refresh"}).want(t, http.StatusUnauthorized, gateway.CodeTokenMissing, "")
+	off.do(call{path: "/refresh", bearer: on.signedIn("alice")}).want(t, http.StatusForbidden, gateway.CodeExternalAuthDisabled, "")
+	off.do(call{path: "/users"}).want(t, http.StatusMethodNotAllowed, "method_not_allowed", "")
+}
+
 // The switch is for incidents, which is when people log out. The config's and the operator's are alike.
 func TestLoggingOutWhileSwitchedOff(t *testing.T) {
 	o := httpapi.Options{SessionCookie: "byoa", CookieAllowed: allowAll}

@@ -50,7 +50,7 @@ type credential struct {
 
 // users answers who is signed in. It changes nothing: that somebody was here counts when they sign in.
 func (a *API) users(w http.ResponseWriter, r *http.Request) {
-	s, err := a.session(r)
+	s, err := a.session(w, r)
 	if err != nil {
 		a.refuse(w, r, err)
 		return
