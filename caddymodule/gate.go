@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,11 +18,12 @@ import (
 
 // gate is a [Gate] once its config was accepted.
 type gate struct {
-	live    *live
-	paths   pathClass
-	sources *sources
-	managed *managed
-	logger  *zap.Logger
+	live     *live
+	paths    pathClass
+	sources  *sources
+	managed  *managed
+	trailers *managed // more than the headers: see trailerNames
+	logger   *zap.Logger
 }
 
 // Provision checks the config and finds the environment.
@@ -46,6 +48,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	}
 	g.sources = newSources(e.Header, e.CookieName, e.Session.Cookie, g.AllowQuery)
 	g.managed = newManaged(g.managedNames()...)
+	g.trailers = newManaged(slices.Concat(g.managedNames(), trailerNames, []string{e.Header})...)
 	g.logger = ctx.Logger()
 	hideFromLogs(hidden{headers: []string{g.TokenHeader.Name, g.ElevatedHeader}, query: []string{g.AllowQuery}})
 	if g.AllowQuery != "" {

@@ -17,6 +17,11 @@ var overrideHeaders = []string{
 	"x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url",
 }
 
+// trailerNames are what may be a client's header, and nobody's trailer: who sends a
+// request is not said after it (RFC 9110 section 6.5.1). In a header, a credential is
+// held against the rules or removed; an upstream that merges trailers would read another.
+var trailerNames = []string{"Authorization", "Proxy-Authorization", "Cookie"}
+
 // managed is the set of headers that no client may hand to the upstream: those that the
 // gateway sets itself, those that carry proofs, and those that ask for another route.
 //

@@ -99,7 +99,7 @@ func (g *Gate) take(r *http.Request) (credential, gateway.Proof, error) {
 // and whatever would make a proxy drop what the gateway sets.
 func (g *Gate) strip(r *http.Request) {
 	g.managed.strip(r.Header)
-	g.managed.stripTrailers(r)
+	g.trailers.stripTrailers(r)
 	cleanConnection(r.Header)
 }
 
