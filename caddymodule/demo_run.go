@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -77,9 +78,22 @@ func (d *demo) startGateway(at demoAddresses, data demoData) error {
 }
 
 func (d *demo) serve(l net.Listener, h http.Handler) {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: byAddress(h), ReadHeaderTimeout: 10 * time.Second}
 	d.servers = append(d.servers, server)
 	go func() { _ = server.Serve(l) }() // it ends with Close
+}
+
+// byAddress refuses whoever asks by a name. Once a page is loaded, the name that it came from
+// can be made to resolve to 127.0.0.1 (DNS rebinding): to the browser, what answers there is of
+// the page's own origin, which may read everything.
+func byAddress(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked := (&url.URL{Host: r.Host}).Hostname(); asked != "127.0.0.1" {
+			http.Error(w, "ask for 127.0.0.1, by no name", http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // stop ends the gateway first, so that nothing of it misses the others.

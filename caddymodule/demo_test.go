@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/freeport"
 )
 
 // demoRun is `caddy byoa demo`, which ends with the test.
@@ -29,7 +31,7 @@ type demoRun struct {
 // startDemo returns when the demo has printed its last line.
 func startDemo(t *testing.T, tmp string, flags ...string) *demoRun {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	args := append([]string{"byoa", "demo", "--port=0", "--login-port=0", "--upstream-port=0"}, flags...)
 	d := &demoRun{cmd: exec.CommandContext(ctx, "caddy", args...), stderr: new(bytes.Buffer)}
@@ -342,6 +344,33 @@ func mustBeReadable(t *testing.T, url, app, stranger string) {
 			}
 		}
 	}
+}
+
+// A page of anybody's reaches the demo under the name that the page came from, once that name resolves to 127.0.0.1.
+func TestDemoAnswersToNoName(t *testing.T) {
+	api := freeport.Address(t)
+	_, port, _ := net.SplitHostPort(api)
+	d := startDemo(t, t.TempDir(), "--upstream-port="+port)
+	login := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindAllString(d.printed, 2)[1]
+	for _, url := range []string{login + "/login?user=alice", login + "/step-up?user=alice&scope=wallet:export", "http://" + api + "/"} {
+		for host, want := range map[string]int{
+			"":                            http.StatusOK, // as in the URL
+			"127.0.0.1":                   http.StatusOK,
+			"evil.example.test":           http.StatusMisdirectedRequest,
+			"evil.example.test:" + port:   http.StatusMisdirectedRequest,
+			"127.0.0.1.evil.example.test": http.StatusMisdirectedRequest,
+		} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = host
+			if got := send(t, r); got.status != want {
+				t.Errorf("%s as %q: got %d, want %d", url, host, got.status, want)
+			}
+		}
+	}
+	d.end(t, syscall.SIGTERM)
 }
 
 // Its login system gives anybody any token, so nobody on another machine may reach it. Where

@@ -23,6 +23,9 @@ type dialogue struct {
 	once   sync.Once
 }
 
+// answersWithin is long enough for a browser to start, and to give up by itself and say on what.
+const answersWithin = 3 * patience
+
 // startDialogue runs a program in one of the directories beside this file. It ends with the test.
 func startDialogue(t *testing.T, dir, program string) *dialogue {
 	t.Helper()
@@ -43,18 +46,23 @@ func startDialogue(t *testing.T, dir, program string) *dialogue {
 	return d
 }
 
-// ask has the program do something, and fails the test if it cannot.
+// ask has the program do something, and fails the test if it cannot, or says nothing.
 func (d *dialogue) ask(t *testing.T, task claims) any {
 	t.Helper()
 	line, err := json.Marshal(task)
 	if err != nil {
 		t.Fatal(err)
 	}
+	hangs := time.AfterFunc(answersWithin, func() { _ = d.cmd.Process.Kill() })
 	_, err = d.stdin.Write(append(line, '\n'))
 	text, readErr := d.stdout.ReadBytes('\n')
+	inTime := hangs.Stop()
 	if err != nil || readErr != nil {
 		d.end(t)
-		t.Fatalf("the program has ended; was `npm ci` run in e2e/%s, and is Chromium installed? %v, %v", d.dir, err, readErr)
+		if !inTime {
+			t.Fatalf("%v: the program in e2e/%s did not answer within %v", task["do"], d.dir, answersWithin)
+		}
+		t.Fatalf("%v: the program has ended; was `npm ci` run in e2e/%s, and is Chromium installed? %v, %v", task["do"], d.dir, err, readErr)
 	}
 	var answer struct {
 		Result any

@@ -39,6 +39,28 @@ func TestExampleSaysThatTheSessionIsOver(t *testing.T) {
 	b.wait(t, outcome, "200 OK")
 }
 
+// Whoever reads that a session is revoked believes that its token is worth nothing: that is to be said only
+// when the gateway has said so.
+func TestExampleWithoutTheGateway(t *testing.T) {
+	app, b := startWalletExport(t), startBrowser(t)
+	app.openIn(t, b, onDesktop.in("light"), "Failed to ", "Client initialization failed") // says the SDK
+	b.click(t, signInButton)
+	b.wait(t, outcome, "200 OK")
+	app.demo.end()
+	b.click(t, exportButton)
+	b.wait(t, outcome, "It did not work")
+	b.wait(t, outcome, "If caddy byoa demo is not running")
+	b.click(t, signOutButton)
+	b.wait(t, outcome, "This page has forgotten the session. The gateway did not confirm that it is revoked.")
+	b.wait(t, "#steps .call", "/revokeno answer")
+	b.waitGone(t, "#signed-in")
+
+	b.do(t, claims{"do": "reload"})
+	b.wait(t, outcome, "start it and reload")
+	b.click(t, signInButton)
+	b.wait(t, outcome, "Reload the page")
+}
+
 // The demo is for pages of one origin, letter by letter.
 func TestExampleOfAnotherOriginIsTurnedAway(t *testing.T) {
 	app, b := startWalletExport(t), startBrowser(t)
@@ -48,6 +70,12 @@ func TestExampleOfAnotherOriginIsTurnedAway(t *testing.T) {
 	})
 	b.wait(t, outcome, "for pages of "+app.alias)
 	b.wait(t, "#steps .call", "no answer")
-	b.click(t, signInButton)
-	b.wait(t, "#steps .call", "/loginno answer")
+	ask := fmt.Sprintf(`fetch(%q).then(() => 'read', ({ message }) => message)`, app.outside[1]+"/login?user=alice")
+	if seen := b.evaluate(t, ask); seen != "Failed to fetch" {
+		t.Errorf("the page asks the login system: %v, want Failed to fetch", seen)
+	}
+	app.openIn(t, b, onDesktop.in("light"))
+	if seen := b.evaluate(t, ask); seen != "read" {
+		t.Errorf("the page that the demo is for asks the login system: %v, want it to read the answer", seen)
+	}
 }

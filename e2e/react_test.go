@@ -115,16 +115,18 @@ func (l *reactLife) goOn(t *testing.T) {
 // end: what the page held is worth nothing from then on.
 func (l *reactLife) end(t *testing.T) {
 	t.Helper()
-	look, move := l.held(t, get(home)), l.held(t, post(sign)).elevated(l.take(t, "wallet:sign"))
+	look := l.held(t, get(home))
+	anew := post(sign).bearer(l.gateway.issuer.token(t, nil)).elevated(l.take(t, "wallet:sign")) // the same user, by another JWT
 	l.gateway.send(t, look).mustPass(t)
-	l.gateway.send(t, move).mustPass(t)
+	l.gateway.send(t, anew).mustPass(t)
 	l.logOut(t)
 	if got := l.wire.last(t, http.MethodPost, "/revoke"); got.status != http.StatusNoContent {
 		t.Errorf("the logout was answered with %d, want 204", got.status)
 	}
-	for _, r := range []request{look, move, get(home).bearer(l.jwt)} {
+	for _, r := range []request{look, get(home).bearer(l.jwt)} {
 		l.gateway.send(t, r).mustRefuse(t, 401, "session_revoked")
 	}
+	l.gateway.send(t, anew).mustRefuse(t, 403, "elevated_invalid")
 	l.reload(t)
 	l.mustSay(t, "signed out")
 	if l.token(t) != "" || l.take(t, "wallet:sign") != "" {

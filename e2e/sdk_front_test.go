@@ -20,19 +20,19 @@ type front struct{ origin, alias string }
 // startFront serves the page of the client SDK.
 func startFront(t *testing.T) *front { t.Helper(); return serveFront(t, sdkPage) }
 
-// serveFront serves a page that is one script.
+// serveFront serves a page that is one script. It is made before anybody waits for it.
 func serveFront(t *testing.T, page func() ([]byte, error)) *front {
 	t.Helper()
+	script, err := page()
+	if err != nil {
+		t.Fatalf("bundling the page: %v", err)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, `<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>`)
 	})
 	mux.HandleFunc("GET /page.js", func(w http.ResponseWriter, _ *http.Request) {
-		script, err := page()
-		if err != nil {
-			t.Errorf("bundling the page: %v", err)
-		}
 		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
 		_, _ = w.Write(script)
 	})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // An sdkMode is how an app and the gateway pass sessions and external JWTs on.
@@ -100,8 +101,22 @@ func (l *life) signIn(t *testing.T) {
 		t.Errorf("the SDK has a token: %v, want %v", s.Token != "", !hidden)
 	}
 	l.checkCookies(t)
+	l.checkEnd(t, "/externalAuth/signin")
 	l.checkDevice(t, l.wire.last(t, http.MethodPost, "/externalAuth/signin"))
 	l.request(t, "GET", home, "", 200, "")
+}
+
+// checkEnd wants the SDK to know when the session ends that an endpoint has answered with: when its token does.
+func (l *life) checkEnd(t *testing.T, endpoint string) {
+	t.Helper()
+	s := l.state(t)
+	if l.session != "" {
+		s.Token = l.wire.last(t, http.MethodPost, endpoint).cookie(t, l.session).Value
+	}
+	end := l.gateway.issuer.verify(t, s.Token, l.gateway.jwksURL(), claims{"audience": environmentID}).date(t, "exp")
+	if got, err := time.Parse(time.RFC3339, s.SessionExpiresAt); err != nil || !got.Equal(end) {
+		t.Errorf("%s: for the SDK the session ends at %s, want %v, the token's exp", endpoint, s.SessionExpiresAt, end.UTC())
+	}
 }
 
 // checkCookies wants the session where scripts do not reach it, if it is in a cookie. A
@@ -109,8 +124,7 @@ func (l *life) signIn(t *testing.T) {
 func (l *life) checkCookies(t *testing.T) {
 	t.Helper()
 	if l.session != "" {
-		c := l.wire.last(t, http.MethodPost, "/externalAuth/signin")
-		set := (&answer{status: c.status, header: c.answer}).cookie(t, l.session)
+		set := l.wire.last(t, http.MethodPost, "/externalAuth/signin").cookie(t, l.session)
 		if !set.HttpOnly || !set.Secure || set.SameSite != http.SameSiteLaxMode {
 			t.Errorf("the session cookie is HttpOnly %v, Secure %v, SameSite %v", set.HttpOnly, set.Secure, set.SameSite)
 		}
@@ -184,11 +198,30 @@ func (l *life) refresh(t *testing.T) {
 	if after.User.ID != l.user.ID || (l.session == "" && after.Token == before.Token) {
 		t.Errorf("refreshed, the SDK says %+v, want the same user with a new token", after)
 	}
+	l.checkEnd(t, "/refresh")
 	l.checkDevice(t, l.wire.last(t, http.MethodPost, "/refresh"))
 	l.request(t, "GET", home, "", 200, "")
+	l.checkNewCookie(t)
 	l.do(t, claims{"do": "refreshUser"})
-	if got := l.state(t).User; got.ID != l.user.ID || !slices.Equal(got.external(), l.user.external()) {
+	if got := l.state(t).User; got.ID != l.user.ID || got.Email != l.user.Email || !slices.Equal(got.external(), l.user.external()) {
 		t.Errorf("asked who it is, the gateway says %+v, want %+v", got, l.user)
+	}
+}
+
+// checkNewCookie wants the session that was refreshed in another cookie than the one that was
+// sent, and that one with the next request.
+func (l *life) checkNewCookie(t *testing.T) {
+	t.Helper()
+	if l.session == "" {
+		return
+	}
+	refreshed := l.wire.last(t, http.MethodPost, "/refresh")
+	set := refreshed.cookie(t, l.session).Value
+	next := l.wire.calls(http.MethodGet, home)
+	before, after := refreshed.header.Get("Cookie"), next[len(next)-1].header.Get("Cookie")
+	if strings.Contains(before, set) || !strings.Contains(after, set) {
+		t.Errorf("the session cookie that the refresh sets was there before: %v, and is sent from then on: %v; want another one, and it sent",
+			strings.Contains(before, set), strings.Contains(after, set))
 	}
 }
 
@@ -215,7 +248,8 @@ func (l *life) end(t *testing.T) {
 		c := l.wire.last(t, http.MethodGet, "/users") // the latest call that carried the cookie as it is now
 		held = get(home).cookies(c.header.Get("Cookie"))
 	}
-	proof := l.take(t, "wallet:sign")
+	anew := post(sign).bearer(l.gateway.issuer.token(t, nil)).elevated(l.take(t, "wallet:sign")) // the same user, by another JWT
+	l.gateway.send(t, anew).mustPass(t)
 	l.do(t, claims{"do": "logout"})
 	s := l.state(t)
 	if s.SignedIn || s.Token != "" || l.take(t, "wallet:sign") != "" {
@@ -230,7 +264,8 @@ func (l *life) end(t *testing.T) {
 		t.Errorf("the logout was answered with %d, want 204", got.status)
 	}
 	l.gateway.send(t, held).mustRefuse(t, 401, "session_revoked")
-	l.gateway.send(t, post(sign).bearer(l.jwt).elevated(proof)).mustRefuse(t, 401, "session_revoked")
+	l.gateway.send(t, get(home).bearer(l.jwt)).mustRefuse(t, 401, "session_revoked")
+	l.gateway.send(t, anew).mustRefuse(t, 403, "elevated_invalid")
 	code := "token_missing"
 	if l.external {
 		code = "session_revoked" // the login system's cookie is still there

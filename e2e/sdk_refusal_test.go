@@ -24,13 +24,15 @@ func sdkSignIns(t *testing.T, i *issuer) []sdkRefusal {
 	}
 }
 
+const unknownScope = "wallet:delete" // to the gateway
+
 func sdkElevations(t *testing.T, i *issuer) []sdkRefusal {
 	t.Helper()
 	const scope = "wallet:export"
 	return []sdkRefusal{
 		{"of another user", i.assertion(t, scope, claims{"sub": "user-2"}), "subject_mismatch"},
 		{"without a scope", i.assertion(t, scope, claims{"scope": nil}), "scope_missing"},
-		{"for a scope unknown here", i.assertion(t, "wallet:delete", nil), "scope_not_allowed"},
+		{"for a scope unknown here", i.assertion(t, unknownScope, nil), "scope_not_allowed"},
 		{"expired", i.assertion(t, scope, claims{"exp": inSeconds(-time.Second)}), "expired"},
 		{"tampered with", tampered(i.assertion(t, scope, nil)), "signature_invalid"},
 		{"of another issuer", i.assertion(t, scope, claims{"iss": otherIssuer}), "issuer_mismatch"},
@@ -85,8 +87,10 @@ func mustNotElevate(t *testing.T, a *sdkApp, c sdkRefusal) {
 	t.Helper()
 	const scope = "wallet:export"
 	a.mustBeInvalid(t, claims{"do": "elevate", "jwt": c.bad}, c.reason)
-	if a.take(t, scope) != "" {
-		t.Error("the SDK has an elevated token all the same")
+	for _, asked := range []string{scope, unknownScope} {
+		if a.take(t, asked) != "" {
+			t.Errorf("the SDK has an elevated token for %s all the same", asked)
+		}
 	}
 	if !a.state(t).SignedIn {
 		t.Error("the user is signed out")
@@ -126,23 +130,24 @@ func refuseEnded(t *testing.T, node platform) {
 	t.Run("expired", func(t *testing.T) {
 		w.saying("/externalAuth/signin", func(said claims) { said["expiresAt"] = inSeconds(time.Hour) })
 		a.open(t)
-		a.signIn(t, g.issuer.token(t, claims{"exp": inSeconds(3 * time.Second)}))
+		a.signIn(t, g.issuer.token(t, claims{"exp": inSeconds(11 * time.Second)})) // ten, in whole seconds
 		a.request(t, "GET", home, "", 200, "")
 		waitForExpiry(t, g, a.state(t).Token)
 		mustHaveEnded(t, "expired")
 	})
 
 	t.Run("expired, as the SDK knows", func(t *testing.T) {
-		w.saying("", nil)
+		w.saying("/externalAuth/signin", func(said claims) { said["expiresAt"] = inSeconds(2 * time.Second) })
 		a.open(t)
-		a.signIn(t, g.issuer.token(t, claims{"exp": inSeconds(2 * time.Second)}))
+		a.signIn(t, g.issuer.token(t, nil))
 		for deadline := time.Now().Add(patience); a.state(t).SignedIn; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the SDK still says that the user is signed in")
 			}
 		}
-		if got := w.last(t, http.MethodPost, "/revoke").header.Get("X-Dyn-Logout-Reason"); got != "token-expired" {
-			t.Errorf("the SDK logged out because of %q, want token-expired", got)
+		c := w.last(t, http.MethodPost, "/revoke")
+		if got := c.header.Get("X-Dyn-Logout-Reason"); got != "token-expired" || c.status != http.StatusNoContent {
+			t.Errorf("the SDK logged out because of %q, and got %d, want token-expired and 204", got, c.status)
 		}
 	})
 }

@@ -159,3 +159,9 @@ func (w *wire) last(t *testing.T, method, endpoint string) call {
 
 // text is a member of the answer's JSON.
 func (c call) text(member string) string { return (&answer{body: c.said}).text(member) }
+
+// cookie is one that the answer sets.
+func (c call) cookie(t *testing.T, name string) *http.Cookie {
+	t.Helper()
+	return (&answer{status: c.status, header: c.answer}).cookie(t, name)
+}

@@ -4,6 +4,7 @@
 // its input does.
 //
 //   {do: "open", url, width, height, colorScheme, forcedColors, origins, expected}   in a context of its own
+//   {do: "open", url, kept, origins, expected}      in a page beside the one before, with its cookies
 //   {do: "reload"}
 //   {do: "click" | "focus" | "check", at}
 //   {do: "fill", at, text}
@@ -16,7 +17,8 @@
 //   {do: "troubles"}                                → errors of scripts and of the policy so far
 //
 // A request to another origin than the page's is a trouble, unless it is one of origins; so
-// is whatever the console calls an error, unless it holds one of the texts that are expected.
+// is whatever a script leaves uncaught or the console calls an error, unless it holds one of
+// the texts that are expected.
 
 import { createInterface } from 'node:readline'
 import { createRequire } from 'node:module'
@@ -24,7 +26,9 @@ import { readFile } from 'node:fs/promises'
 import { chromium } from 'playwright-core'
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const patience = 90_000
 const browser = await chromium.launch({
+  timeout: patience,
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: [
     '--headless', '--no-sandbox', '--disable-gpu', '--disable-background-networking',
@@ -32,24 +36,27 @@ const browser = await chromium.launch({
     '--no-proxy-server', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
   ],
 })
-const patience = 30_000
+let context
 let page
 let troubles = []
 
 async function open({
-  url, width = 1280, height = 800, colorScheme = 'light', forcedColors = 'none', origins = [], expected = [],
+  url, width = 1280, height = 800, colorScheme = 'light', forcedColors = 'none', kept = false, origins = [], expected = [],
 }) {
   const allowed = [new URL(url).origin, ...origins]
-  const expectedTexts = ['Failed to load resource', ...expected]
-  await page?.context().close()
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme, forcedColors, reducedMotion: 'reduce' })
-  context.setDefaultTimeout(patience)
+  const trouble = (message) => {
+    if (!expected.some((text) => message.includes(text))) troubles.push(message)
+  }
+  if (!kept) {
+    await context?.close()
+    context = await browser.newContext({ viewport: { width, height }, colorScheme, forcedColors, reducedMotion: 'reduce' })
+    context.setDefaultTimeout(patience)
+  }
   page = await context.newPage()
-  page.on('pageerror', (error) => troubles.push(`script: ${error.message}`))
+  page.on('pageerror', (error) => trouble(`script: ${error.message}`))
   page.on('console', (message) => {
     // Chromium fails to load every answer of 400 and above, those that the page expects included.
-    const known = expectedTexts.some((text) => message.text().includes(text))
-    if (message.type() === 'error' && !known) troubles.push(message.text())
+    if (message.type() === 'error' && !message.text().includes('Failed to load resource')) trouble(message.text())
   })
   page.on('request', (request) => {
     const { origin, protocol } = new URL(request.url())

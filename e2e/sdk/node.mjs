@@ -47,7 +47,7 @@ const run = makeApp({ fetch: fetchWithCookies, storageAdapter })
 
 // The SDK fetches in the background too, unheard of where the gateway ends with its test.
 process.on('unhandledRejection', (error) => {
-  if (!['ECONNREFUSED', 'ECONNRESET', 'UND_ERR_SOCKET'].includes(error?.cause?.code)) throw error
+  if (!['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(error?.cause?.code)) throw error
 })
 
 for await (const line of createInterface({ input: process.stdin })) {

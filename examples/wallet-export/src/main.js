@@ -1,14 +1,16 @@
 // The page: what the buttons do, and what is said about it.
 
-import { byId, make } from './dom.js'
+import { byId, make, write } from './dom.js'
+import { objectIn, refusalIn } from './json.js'
 import * as session from './session.js'
 import { readable, showToken, tokensIn } from './tokens.js'
-import { step } from './wire.js'
+import { step, wasUnanswered } from './wire.js'
 
 const wallet = '/wallets/1'
 let used // the elevated token, kept only to show that it is good for one use
 
 async function signIn() {
+  if (!session.hasStarted()) return tell('Reload the page', 'It was loaded when the gateway did not answer.', 'refused')
   step('Sign in')
   await session.signIn('alice')
   render()
@@ -42,27 +44,35 @@ async function exportAgain() {
 
 async function signOut() {
   step('Sign out')
-  await session.signOut()
-  tell('Signed out', 'The session is revoked, for this page and for everybody who has its token.')
+  if (await session.signOut()) {
+    tell('Signed out', 'The session is revoked, for this page and for everybody who has its token.')
+  } else {
+    tell('Signed out here', 'This page has forgotten the session. The gateway did not confirm that it is revoked.', 'refused')
+  }
 }
 
 // ask calls the API and shows what became of it. A refusal has a code, and the scope that is missing.
 async function ask(method, path, elevatedToken) {
   const response = await session.call(method, path, elevatedToken)
   const { ok, status } = response
-  const body = await response.json()
-  showReceived(ok && body)
+  const text = await response.text()
+  showReceived(ok ? objectIn(text) : {})
   if (ok) return { ok }
+  const refusal = refusalIn(text)
+  if (!refusal.code) {
+    tell(`${status}`, 'A refusal of the gateway has a code. This answer came from elsewhere.', 'refused')
+    return { ok }
+  }
   const over = status === 401
-  tell(`${status} ${body.code}`, over ? 'The session is over. Sign in again.' : body.error, 'refused')
+  tell(`${status} ${refusal.code}`, over ? 'The session is over. Sign in again.' : refusal.error, 'refused')
   if (over) await session.signOut()
-  return { ...body, ok }
+  return { ...refusal, ok }
 }
 
 // confirmed asks the user. In your app this is a passkey, a code, or a second look.
 function confirmed(scope) {
   const dialog = byId('confirm')
-  byId('confirm-scope').textContent = scope
+  write('confirm-scope', scope)
   dialog.returnValue = ''
   dialog.showModal()
   return new Promise((resolve) => {
@@ -70,17 +80,15 @@ function confirmed(scope) {
   })
 }
 
-// showReceived shows the request as the API got it, which is what the API of the demo answers.
-function showReceived(echoed) {
-  byId('received').hidden = !echoed
-  if (!echoed) return
-  const { method, path, headers } = echoed
-  const [token] = tokensIn(headers.Authorization)
+// showReceived shows the request as the API got it, which is what the API of the demo answers. Another's need not.
+function showReceived({ method, path, headers }) {
+  byId('received').hidden = !headers
+  if (!headers) return
   byId('received-facts').replaceChildren(
     fact('Request', `${method} ${path}`),
     fact('X-User-Id', readable('sub', headers['X-User-Id'])),
     fact('X-User-Email', headers['X-User-Email']),
-    fact('Authorization', showToken(token)),
+    fact('Authorization', tokensIn(String(headers.Authorization)).map(showToken)),
   )
 }
 
@@ -97,11 +105,11 @@ function render() {
   byId('signed-out').hidden = signedIn
   byId('signed-in').hidden = !signedIn
   byId('again').hidden = !used
-  byId('key').textContent = used ? 'Key exported' : 'Key locked'
+  write('key', used ? 'Key exported' : 'Key locked')
   if (!signedIn) return
   const { name, email } = session.user()
-  byId('name').textContent = name
-  byId('email').textContent = email
+  write('name', name)
+  write('email', email)
 }
 
 let busy = false
@@ -113,7 +121,8 @@ async function act(work) {
   try {
     await work()
   } catch (error) {
-    tell('It did not work', `${error.message}. If caddy byoa demo is not running, for pages of ${location.origin}, start it and reload.`, 'refused')
+    const hint = wasUnanswered(error) ? ` If caddy byoa demo is not running, for pages of ${location.origin}, start it and reload.` : ''
+    tell('It did not work', `${error.message}.${hint}`, 'refused')
   }
   busy = false
   render()
@@ -125,7 +134,7 @@ for (const [id, work] of Object.entries({ 'sign-in': signIn, export: exportKey, 
 
 session.onSignedOut(() => {
   used = undefined
-  showReceived()
+  showReceived({})
   render()
   byId('sign-in').focus()
 })

@@ -17,17 +17,20 @@ const client = createDynamicClient({
   environmentId,
   coreConfig: {
     apiBaseUrl: `${gateway}/api/v0`, // the gateway, in place of the service that the SDK comes from
-    fetch: watchedFetch, // only so that this page can show the calls
+    fetch: fetchForSDK,
   },
   instrumentation: { enabled: false },
   autoInitialize: false,
 })
 
-export { isSignedIn, logout as signOut }
+export { isSignedIn }
 
 export const start = () => initializeClient(client)
 
-// onSignedOut listens for every end of the session: the button, its expiry, another tab.
+// hasStarted is false for good if start has failed: only a page that is loaded anew can try again.
+export const hasStarted = () => client.initStatus === 'finished'
+
+// onSignedOut listens for every end of the session in this page: the button, and its expiry.
 export const onSignedOut = (listener) => onEvent({ event: 'logout', listener })
 
 // user is who has signed in, by the name that the login system knows.
@@ -41,6 +44,16 @@ export async function signIn(name) {
   const externalJwt = await askLogin('/login', { user: name })
   // One: the gateway verifies the JWT of your login system and answers with a session.
   await signInWithExternalJwt({ externalJwt })
+}
+
+let revoked // by the latest call that was to revoke the session
+
+// signOut says whether the gateway has revoked the session. The SDK itself does not: it forgets
+// the session, and keeps to itself what became of the call.
+export async function signOut() {
+  revoked = false
+  await logout(client)
+  return revoked
 }
 
 // stepUp turns the user's confirmation into a token for one scope.
@@ -57,6 +70,13 @@ export function call(method, path, elevatedToken) {
   // Three: the elevated token goes beside the session. The API gets it in its place.
   if (elevatedToken) headers['X-Dyn-Elevated-Access-Token'] = elevatedToken
   return watchedFetch(gateway + path, { method, headers })
+}
+
+// fetchForSDK watches the calls of the SDK, for this page to show, and the one that signOut is about.
+async function fetchForSDK(url, init) {
+  const answer = await watchedFetch(url, init)
+  if (new URL(url).pathname.endsWith('/revoke')) revoked = answer.ok
+  return answer
 }
 
 // askLogin stands for your own backend, which knows its user by a cookie and not by a name in the request.

@@ -1,13 +1,16 @@
 // Shows tokens by what they say. The tokens themselves stay out of the page.
 
 import { make } from './dom.js'
-
-const compactJWT = /eyJ[\w-]+\.[\w-]+\.[\w-]+/g
+import { jwtsIn } from './jwt.js'
 
 // tokensIn finds every token in a text, and decodes it. Nothing is verified here: that is the gateway's work.
-export const tokensIn = (text) => [...new Set(text.match(compactJWT))].map((token) => {
-  const [header, claims] = token.split('.', 2).map(decode)
-  return { kind: kindOf(header, claims), claims }
+export const tokensIn = (text) => jwtsIn(text).map((token) => {
+  try {
+    const [header, claims] = token.split('.', 2).map(decode)
+    return { kind: kindOf(header, claims), claims }
+  } catch {
+    return { kind: 'unreadable token', claims: {} }
+  }
 })
 
 function decode(part) {
@@ -33,6 +36,7 @@ const showClaims = (claims) => make('dl', { class: 'facts' },
 
 function validity({ exp, iat }) {
   const seconds = exp - (iat ?? Date.now() / 1000)
+  if (!Number.isFinite(seconds)) return ''
   const span = seconds < 120 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`
   return `for ${span}`.replaceAll(' ', '\u00a0')
 }

@@ -2,6 +2,7 @@
 
 import { login } from './addresses.js'
 import { byId, make } from './dom.js'
+import { refusalIn } from './json.js'
 import { showToken, tokensIn } from './tokens.js'
 
 const besideTheApp = matchMedia('(min-width: 60rem)') // as in style.css
@@ -11,6 +12,11 @@ export function step(title) {
   byId('steps').append(make('li', { class: 'step' }, make('h3', {}, title), make('ol', { class: 'calls' })))
 }
 
+const unanswered = new WeakSet()
+
+// wasUnanswered says whether an error is that of a call to which nobody answered.
+export const wasUnanswered = (error) => unanswered.has(error)
+
 // watchedFetch is fetch, and shows the call in the step in which it began.
 export async function watchedFetch(input, init) {
   const request = new Request(input, init)
@@ -18,21 +24,24 @@ export async function watchedFetch(input, init) {
   call.sent = tokensIn([...request.headers.values(), await request.clone().text()].join('\n'))
   const row = make('li', { class: 'call' })
   byId('steps').lastElementChild.lastElementChild.append(row)
-  try {
-    row.replaceChildren(...showCall(call, 'wait', '…'))
-    const response = await fetch(request)
-    const text = await response.clone().text()
-    row.replaceChildren(...showAnswered(call, response, text))
-    if (besideTheApp.matches) row.scrollIntoView({ block: 'nearest' })
-    return response
-  } catch (error) {
+  row.replaceChildren(...showCall(call, 'wait', '…'))
+  const [response, text] = await answerTo(request).catch((error) => {
     row.replaceChildren(...showCall(call, 'refused', 'no answer'))
+    unanswered.add(error)
     throw error
-  }
+  })
+  row.replaceChildren(...showAnswered(call, response, text))
+  if (besideTheApp.matches) row.scrollIntoView({ block: 'nearest' })
+  return response
+}
+
+async function answerTo(request) {
+  const response = await fetch(request)
+  return [response, await response.clone().text()]
 }
 
 function showAnswered(call, { ok, status }, text) {
-  const { code = '', error } = ok ? {} : readRefusal(text)
+  const { code = '', error } = ok ? {} : refusalIn(text)
   return [
     ...showCall(call, ok ? 'ok' : 'refused', `${status} ${code}`, ok),
     showTokens(isForAPI(call) ? 'The API got' : 'Answered with', tokensIn(text)),
@@ -62,11 +71,3 @@ const shortPath = ({ pathname }) => pathname.replace(/([0-9a-f]{8})-[0-9a-f-]{27
 
 // breakable lets a narrow page begin a line at each slash.
 const breakable = (path) => path.split(/(?=\/)/).flatMap((part) => [make('wbr', {}), part])
-
-function readRefusal(text) {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return { error: text } // not the gateway's
-  }
-}
