@@ -10,7 +10,7 @@ import (
 // signedIn is what sign-in and refresh answer.
 type signedIn struct {
 	// ExpiresAt is the token's exp, in seconds since the epoch. When it comes the SDKs
-	// log the user out; one in the past they take for now.
+	// log the user out, and at once if it has passed.
 	ExpiresAt int64 `json:"expiresAt"`
 
 	User user `json:"user"`
