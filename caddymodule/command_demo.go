@@ -98,6 +98,9 @@ func (o *demoOrder) openData() (d demoData, err error) {
 	return d, nil
 }
 
+// storage is the directory of Caddy's storage.
+func (d demoData) storage() string { return filepath.Join(d.directory, "storage") }
+
 func (d demoData) remove() {
 	if d.log == "" {
 		_ = os.RemoveAll(d.directory) // it is in the system's temporary directory anyway

@@ -1,16 +1,18 @@
 package caddymodule
 
 import (
+	"context"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
 )
 
@@ -72,7 +74,7 @@ func newDemoGateway(at demoAddresses, data demoData) (*demoGateway, error) {
 	if err := g.readEnvironment(); err != nil {
 		return nil, err
 	}
-	if err := g.confine(at.gateway, data.directory); err != nil {
+	if err := g.confine(at.gateway, data.storage()); err != nil {
 		return nil, err
 	}
 	return g, g.quieten(data.log)
@@ -93,7 +95,7 @@ func (g *demoGateway) readEnvironment() error {
 
 // confine keeps the gateway to one loopback address and one directory: a site's address
 // only says for which host it answers, and Caddy listens for it everywhere.
-func (g *demoGateway) confine(listen, data string) error {
+func (g *demoGateway) confine(listen, storage string) error {
 	var http caddyhttp.App
 	if err := json.Unmarshal(g.config.AppsRaw["http"], &http); err != nil {
 		return fmt.Errorf("decoding the example: %w", err)
@@ -105,7 +107,7 @@ func (g *demoGateway) confine(listen, data string) error {
 
 	persist := false
 	g.config.Admin = &caddy.AdminConfig{Disabled: true, Config: &caddy.ConfigSettings{Persist: &persist}}
-	g.config.StorageRaw = caddyconfig.JSON(map[string]string{"module": "file_system", "root": filepath.Join(data, "storage")}, nil)
+	g.config.StorageRaw = caddyconfig.JSON(map[string]string{"module": "file_system", "root": storage}, nil)
 	if _, ok := g.config.AppsRaw["tls"]; !ok {
 		// The cleaning could still be writing when the directory is removed.
 		g.config.AppsRaw["tls"] = json.RawMessage(`{"disable_storage_clean":true}`)
@@ -126,5 +128,17 @@ func (g *demoGateway) quieten(file string) error {
 		return nil
 	}
 	logs.Logs["default"].WriterRaw = caddyconfig.JSON(map[string]string{"output": "file", "filename": file}, nil)
+	return nil
+}
+
+// keepNonces puts the same key under the nonces of every demo. A page keeps its nonces for
+// days, and each of those that the demo before gave out would cost it a refused sign-in. That
+// anybody can make nonces of this key is no loss: the demo signs in whoever asks.
+func keepNonces(storage, environmentID string) error {
+	key := sha256.Sum256([]byte("caddy byoa demo"))
+	kept := nonceKeyOf(&certmagic.FileStorage{Path: storage}, environmentID)
+	if err := kept.Save(context.Background(), key[:]); err != nil {
+		return fmt.Errorf("writing the demo's nonce key: %w", err)
+	}
 	return nil
 }

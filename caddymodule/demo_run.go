@@ -66,6 +66,9 @@ func (d *demo) startGateway(at demoAddresses, data demoData) error {
 	if err != nil {
 		return err
 	}
+	if err := keepNonces(data.storage(), g.environmentID); err != nil {
+		return err
+	}
 	if err := caddy.Run(g.config); err != nil {
 		return fmt.Errorf("starting the gateway: %w", err)
 	}

@@ -62,7 +62,7 @@ func (s storedKeys) loadNonceKey(ctx context.Context) ([]byte, error) {
 	// Zeros are what some file systems leave of a file after a loss of power, and a key that anybody can guess.
 	if len(key) != nonceKeySize || bytes.Count(key, []byte{0}) == nonceKeySize {
 		return nil, fmt.Errorf("reading %s in Caddy's storage: it is damaged: delete it, and restart every instance on this storage, "+
-			"so that they make a new one; nothing ends by that but sign-ins that are under way", s.key)
+			"so that they make a new one; no session ends by that, but apps have a few sign-ins refused, until they have used up the nonces that they keep", s.key)
 	}
 	return key, nil
 }
