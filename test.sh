@@ -1,18 +1,23 @@
 #!/bin/sh
-# Runs everything that must hold: the build, the linters, all tests with the race
-# detector (those from outside included), and every fuzz target for a moment.
+# Runs everything that must hold: the build, the linters, the search for known vulnerabilities,
+# all tests with the race detector (those from outside included), and every fuzz target
+# for some seconds.
 #
 #	./test.sh
+#	FUZZTIME=1h ./test.sh fuzz   # nothing but the fuzzing, each target for an hour
 #
 # It needs Go. Of a C compiler, Git, curl, Node.js 20, npm and Chromium it installs what is
 # missing, on Debian and with the right to. FUZZTIME is how long each fuzz target runs, as in
-# `go test -fuzztime`; the default is a number of inputs.
+# `go test -fuzztime`; the default is a number of inputs. GOVULNDB is the database of known
+# vulnerabilities, by default https://vuln.go.dev; where it cannot be reached, that search is not
+# made, and the last line says so.
 set -eu
 cd "$(dirname "$0")"
 export GOWORK=off # a workspace around the checkout is not ours to test in
 
 began=$(date +%s)
 current="starting"
+unchecked=
 trap 'status=$?; [ $status -eq 0 ] || echo "test.sh: FAILED while $current" >&2' EXIT
 
 # step runs a function under a title and says how long it took.
@@ -80,6 +85,18 @@ lint() {
 	GOLANGCI_LINT_CACHE=$PWD/.cache/golangci-lint .cache/bin/golangci-lint run ./...
 }
 
+# A vulnerability whose code is reached is status 3 of govulncheck.
+vulnerabilities() {
+	database=${GOVULNDB:-https://vuln.go.dev}
+	go build -C tools/vuln -o ../../.cache/bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	if curl -fsS --max-time 30 --retry 2 -o /dev/null "$database/index/db.json"; then
+		.cache/bin/govulncheck -db "$database" ./...
+	else
+		unchecked="; NOT CHECKED: known vulnerabilities, for $database cannot be reached"
+		echo "not checked: $database cannot be reached; set GOVULNDB to a copy of it"
+	fi
+}
+
 tests() {
 	CHROMIUM=$(command -v chromium)
 	export CHROMIUM
@@ -97,12 +114,17 @@ fuzz() {
 		done
 }
 
+if [ "${1:-}" = fuzz ]; then
+	step "fuzzing" fuzz
+	exit
+fi
 step "looking for what is needed" requirements
 step "installing the JavaScript of e2e and examples" javascript
 step "building the binary with xcaddy.sh" binary
 step "running go vet" vet
 step "running the linters" lint
+step "looking for known vulnerabilities" vulnerabilities
 step "running the tests" tests
 step "fuzzing" fuzz
 
-echo "test.sh: all passed, in $(($(date +%s) - began)) s"
+echo "test.sh: all passed, in $(($(date +%s) - began)) s$unchecked"
