@@ -66,7 +66,7 @@ func (a *audit) tell(ctx context.Context, v *visit, e gateway.Event) {
 		Session:  e.SessionID,
 		JTI:      e.JTI,
 		Scopes:   e.Scopes.Names(),
-		Reason:   reasonOf(e.Err),
+		Reason:   withoutTokens(reasonOf(e.Err)),
 	}
 	if e.Session != nil && e.Session.External != nil {
 		d.ExternalID = e.Session.ExternalID()
