@@ -90,7 +90,7 @@ func (a *App) Start() error {
 			return fmt.Errorf("byoa: environment %s: %w", name, err)
 		}
 	}
-	a.warnOfLogs()
+	a.warnOfServers()
 	return nil
 }
 
@@ -141,13 +141,15 @@ func (a *App) environmentWith(id string) *live {
 
 func (a *App) names() []string { return slices.Sorted(maps.Keys(a.Environments)) }
 
-// warnOfLogs says which servers log requests with their tokens in them.
-func (a *App) warnOfLogs() {
+// warnOfServers says which servers log requests with their tokens in them, and which have a
+// gate that requests can pass by.
+func (a *App) warnOfServers() {
 	app, err := a.ctx.AppIfConfigured("http")
 	if err != nil {
 		return
 	}
-	for _, warning := range unguardedServers(a.ctx, app.(*caddyhttp.App)) {
+	servers := app.(*caddyhttp.App)
+	for _, warning := range slices.Concat(unguardedServers(a.ctx, servers), leakyServers(servers)) {
 		a.logger.Warn(warning)
 	}
 }

@@ -134,6 +134,9 @@ func (s *guardSearch) foundGate(raw json.RawMessage, way []*passage) error {
 	if err := g.validateWith(l.config); err != nil {
 		return fmt.Errorf("byoa: %w", err)
 	}
+	if g.Beside {
+		return nil // it guards nothing
+	}
 	found := s.guard(way)
 	found.gate, found.environment = g, l.name
 	found.off = l.config.Enabled != nil && !*l.config.Enabled

@@ -47,7 +47,11 @@ func matched(parse httpcaddyfile.UnmarshalHandlerFunc) httpcaddyfile.UnmarshalFu
 		if err != nil {
 			return nil, err
 		}
-		return keptRoutes(h, matchers, handler), nil
+		routes := keptRoutes(h, matchers, handler)
+		if g, ok := handler.(*Gate); ok && matchers != nil {
+			routes = append(routes, h.NewRoute(nil, g.beside())...) // sorted behind those with a matcher
+		}
+		return routes, nil
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,8 +20,9 @@ type gate struct {
 	live     *live
 	paths    pathClass
 	sources  *sources
-	managed  *managed
-	trailers *managed // more than the headers: see trailerNames
+	own      *managed        // what it sets
+	managed  func() *managed // what it takes away
+	trailers func() *managed // more than the headers: see trailerNames
 	logger   *zap.Logger
 }
 
@@ -47,8 +47,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("byoa: allow_path: %w", err)
 	}
 	g.sources = newSources(e.Header, e.CookieName, e.Session.Cookie, g.AllowQuery)
-	g.managed = newManaged(g.managedNames()...)
-	g.trailers = newManaged(slices.Concat(g.managedNames(), trailerNames, []string{e.Header})...)
+	g.manageHeaders()
 	g.logger = ctx.Logger()
 	hideFromLogs(hidden{headers: []string{g.TokenHeader.Name, g.ElevatedHeader}, query: []string{g.AllowQuery}})
 	if g.AllowQuery != "" {
@@ -154,7 +153,8 @@ type admission struct {
 	gate      *Gate
 	session   *gateway.Session // nil: nobody's
 	proof     gateway.Proof
-	preflight bool // a browser's question, which carries no credential and is asked for none
+	earlier   *admission // by the gate before this one
+	preflight bool       // a browser's question, which carries no credential and is asked for none
 }
 
 type admissionKey struct{}

@@ -25,6 +25,7 @@ func (g *Gate) validate() error {
 	err := cmp.Or(
 		g.validateHeaders(),
 		in("allow_path", checkEach(g.AllowPath, checkPathClass)),
+		g.checkBeside(),
 	)
 	if g.Environment != "" {
 		err = cmp.Or(err, in("environment", checkEnvironmentName(g.Environment)))

@@ -50,6 +50,14 @@ type Gate struct {
 	// being written as JSON. The code is in `{http.error.byoa.code}`. Default: false.
 	PassErrors bool `json:"pass_errors,omitempty"`
 
+	// Whether this handler guards nothing, and stands beside a gate that has a matcher, behind
+	// it and without one: from the requests that the matcher leaves out it takes what only the gate may set
+	// (`token_header` unless that is `Authorization`, `elevated_header`, `claim_headers`) and what asks for
+	// another route, and it refuses ambiguous paths but for `allow_path`. A request
+	// that another `byoa` handler has let on stays as that one has made it.
+	// The Caddyfile adds such a handler to each `byoa <matcher>`. Default: false.
+	Beside bool `json:"beside,omitempty"`
+
 	gate
 }
 
@@ -91,7 +99,8 @@ type StepUp struct {
 	Routes []StepUpRoute `json:"routes,omitempty"`
 
 	// What becomes of a request that no pattern matches: `deny` refuses it,
-	// `session` lets it on with a session alone. Default: `deny`.
+	// `session` lets it on with a session alone, unless its path has lines for other methods
+	// and its own is not GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS. Default: `deny`.
 	Default string `json:"default,omitempty"`
 
 	// The file of an OpenAPI document (3.0, 3.1 or 3.2, JSON or YAML, at most 10 MiB) that adds a

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,6 +39,14 @@ func (g *Gate) inject(r *http.Request, a *admission) {
 		}
 	}
 	setPlaceholders(r, a)
+}
+
+// injectAll sets what every gate sets that has let the request on, the first one first.
+func (a *admission) injectAll(r *http.Request, as *admission) {
+	if a.earlier != nil {
+		a.earlier.injectAll(r, as)
+	}
+	a.gate.inject(r, as)
 }
 
 // withdraw takes back what inject set.
@@ -115,6 +124,10 @@ func setPlaceholders(r *http.Request, a *admission) {
 // forgetQuery takes a parameter out of the URI of a request, wherever Caddy keeps it:
 // the original one is in the context, for placeholders, CGI and the error routes. The
 // request is changed in place, because those are given the server's own.
+//
+// Where a handler before the gate has gone on with a copy, as `tracing` does, the server's
+// own is out of reach. It shares its URLs with the copy, but not the line that
+// {http.request.orig_uri} is made of, so the replacer is told what that one says.
 func forgetQuery(r *http.Request, param string) {
 	dropQuery(r.URL, param)
 	r.RequestURI = r.URL.RequestURI()
@@ -125,6 +138,9 @@ func forgetQuery(r *http.Request, param string) {
 	dropQuery(original.URL, param)
 	original.RequestURI = original.URL.RequestURI()
 	*r = *r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, original))
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Set("http.request.orig_uri", original.RequestURI)
+	}
 }
 
 // expiryOf is when a stream of this session ends: with the token that the client brought.
@@ -135,27 +151,38 @@ func expiryOf(s *gateway.Session) time.Time {
 	return s.External.Expiry
 }
 
-// standing says, for as long as a stream is open, whether its session still counts: where
-// it began, and in the config in force, which may have another store or be switched off.
-func (g *Gate) standing(s *gateway.Session) func() bool {
-	return func() bool {
-		return stands(g.live, s) && standsInForce(g.live, s)
+// standing returns nil for as long as the session of an open stream still counts: where it
+// began, and in the config in force, which may have another store or be switched off.
+func (g *Gate) standing(s *gateway.Session) func() error {
+	return func() error {
+		if err := stands(g.live, s); err != nil {
+			return err
+		}
+		return standsInForce(g.live, s)
 	}
 }
 
-func stands(l *live, s *gateway.Session) bool {
+func stands(l *live, s *gateway.Session) error {
 	env, err := l.gateway()
-	return err == nil && env.Standing(s) == nil
+	if err != nil {
+		return err
+	}
+	return env.Standing(s)
 }
 
 // standsInForce asks the environment that has this one's id now. While no config is in
 // force, as when Caddy ends, there is nobody to ask.
-func standsInForce(began *live, s *gateway.Session) bool {
+func standsInForce(began *live, s *gateway.Session) error {
 	app, leave := running.enter()
 	defer leave()
 	if app == nil || app.lease == began.lease {
-		return true
+		return nil
 	}
 	now := app.environmentWith(began.config.ID)
-	return now != nil && stands(now, s)
+	if now == nil {
+		return errEnvironmentGone
+	}
+	return stands(now, s)
 }
+
+var errEnvironmentGone = errors.New("its environment is no longer in the config")

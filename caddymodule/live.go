@@ -27,6 +27,7 @@ type live struct {
 	cors      *corsPolicy // nil where no origin is named
 	origins   *originRule // which pages may have caused a request with cookies
 	storage   certmagic.Storage
+	headers   gateHeaders
 	lease     *lease
 	observer  *observer
 

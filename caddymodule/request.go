@@ -16,6 +16,9 @@ import (
 // Whatever the outcome, nothing of what the gateway itself may set reaches anybody
 // behind it in the words of the client: it is taken away before anything is decided.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if g.Beside {
+		return g.serveBeside(w, r, next)
+	}
 	if earlier := admissionOf(r); earlier != nil {
 		return g.serveBehind(w, r, earlier, next)
 	}
@@ -77,8 +80,11 @@ func (s *StepUp) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 
 var errNoGate = errors.New("a step_up handler has no byoa handler before it, so nobody is known to have signed in: put byoa on the same route")
 
-// take reads what the request brought, if its path leaves no doubt what it asks for.
+// take reads what the request brought, if its method and its path leave no doubt what it asks for.
 func (g *Gate) take(r *http.Request) (credential, gateway.Proof, error) {
+	if err := judgeMethod(r.Method); err != nil {
+		return credential{}, gateway.Proof{}, err
+	}
 	if err := checkPath(r.URL, g.paths); err != nil {
 		return credential{}, gateway.Proof{}, err
 	}
@@ -98,8 +104,8 @@ func (g *Gate) take(r *http.Request) (credential, gateway.Proof, error) {
 // strip takes away every header that the gateway may set, in any spelling, the proofs,
 // and whatever would make a proxy drop what the gateway sets.
 func (g *Gate) strip(r *http.Request) {
-	g.managed.strip(r.Header)
-	g.trailers.stripTrailers(r)
+	g.managed().strip(r.Header)
+	g.trailers().stripTrailers(r)
 	cleanConnection(r.Header)
 }
 
@@ -220,8 +226,8 @@ func (g *Gate) serveBehind(w http.ResponseWriter, r *http.Request, first *admiss
 		return refuse(w, r, err, g.PassErrors, g.logger)
 	}
 	a := *first
-	a.gate = g
-	first.gate.inject(r, &a) // what both set was stripped with the rest
+	a.gate, a.earlier = g, first
+	first.injectAll(r, &a) // what all of them set was stripped with the rest
 	g.inject(r, &a)
 	if err = next.ServeHTTP(w, a.on(r)); err != nil {
 		g.withdraw(r)

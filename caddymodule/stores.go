@@ -6,7 +6,8 @@ import (
 )
 
 // FileStore keeps its records in one file of this machine: what was used up stays
-// so after a crash or a loss of power. One process at a time can have it open.
+// so after a crash or a loss of power. One process at a time can have it open. A file
+// that is damaged is refused at start.
 type FileStore struct {
 	// The path of the file. Default: a file in Caddy's data directory.
 	Path string `json:"path,omitempty"`

@@ -2,17 +2,22 @@ package caddymodule
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"mime"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
 // revocationInterval is how often an open stream asks whether its session still stands.
@@ -25,10 +30,13 @@ var errStreamEnded = errors.New("the session of this stream has ended")
 //
 // Nothing passes once it has ended, whatever the proxy below does with cancelled
 // contexts: the request's context is cancelled, a hijacked connection is closed, and writes and reads fail.
+// The client of a WebSocket is told why, see [webSocket]; to all others the connection is lost,
+// and they learn why when they come again.
 type stream struct {
 	*caddyhttp.ResponseWriterWrapper
-	standing func() bool // whether the session still stands
-	expires  time.Time   // when it ends by itself
+	socket   bool         // what the client wants is a WebSocket on a connection of its own
+	standing func() error // why the session does not count any more
+	expires  time.Time    // when it ends by itself
 	ctx      context.Context
 	cancel   context.CancelFunc
 
@@ -36,15 +44,24 @@ type stream struct {
 	watched  atomic.Bool // it is a stream, and somebody waits for its end
 	ended    atomic.Bool
 	mu       sync.Mutex // guards hijacked
-	hijacked net.Conn
+	hijacked ending
 }
+
+// An ending is a connection that can be closed so that the other side knows why.
+type ending interface{ end(code verifier.Code) }
+
+// A cut ends a connection of which nothing is known but that it is one.
+type cut struct{ net.Conn }
+
+func (c cut) end(verifier.Code) { _ = c.Close() }
 
 // newStream prepares w and r for the case that the response turns out to be a
 // stream. The caller calls done when the handler has returned.
-func newStream(w http.ResponseWriter, r *http.Request, expires time.Time, standing func() bool) (s *stream, guarded *http.Request, done func()) {
+func newStream(w http.ResponseWriter, r *http.Request, expires time.Time, standing func() error) (s *stream, guarded *http.Request, done func()) {
 	ctx, cancel := context.WithCancel(r.Context())
 	s = &stream{
 		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
+		socket:                strings.EqualFold(r.Header.Get("Upgrade"), "websocket"),
 		standing:              standing,
 		expires:               expires,
 		ctx:                   ctx,
@@ -107,11 +124,17 @@ func (s *stream) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	var held ending = cut{conn}
+	if s.socket && rw.Writer.Buffered() == 0 {
+		ws := &webSocket{Conn: conn, ended: &s.ended}
+		rw.Writer.Reset(ws)
+		conn, held = ws, ws
+	}
 	s.mu.Lock()
-	s.hijacked = conn
+	s.hijacked = held
 	s.mu.Unlock()
 	if s.ended.Load() {
-		_ = conn.Close()
+		held.end(gateway.CodeSessionRevoked)
 		return nil, nil, errStreamEnded
 	}
 	return conn, rw, nil
@@ -134,24 +157,25 @@ func (s *stream) waitForEnd() {
 		case <-s.ctx.Done():
 			return
 		case <-expiry.C:
-			s.end()
+			s.end(verifier.CodeExpired)
 			return
 		case <-ticker.C:
-			if !s.standing() {
-				s.end()
+			if err := s.standing(); err != nil {
+				s.end(cmp.Or(gateway.CodeOf(err), gateway.CodeSessionRevoked))
 				return
 			}
 		}
 	}
 }
 
-func (s *stream) end() {
+func (s *stream) end(code verifier.Code) {
 	s.ended.Store(true)
 	s.cancel()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hijacked != nil {
-		_ = s.hijacked.Close()
+	hijacked := s.hijacked
+	s.mu.Unlock()
+	if hijacked != nil {
+		hijacked.end(code)
 	}
 }
 

@@ -71,6 +71,7 @@ func (r route) quoted() string {
 type routeTable struct {
 	mux      http.ServeMux
 	routes   []route
+	methods  []string // of the routes, each once
 	fallback rule
 }
 
@@ -90,6 +91,7 @@ func newRouteTable(routes []route, fallback rule) (*routeTable, error) {
 	if err := t.checkReach(patterns); err != nil {
 		return nil, err
 	}
+	t.methods = methodsOf(routes)
 	return t, nil
 }
 
@@ -166,6 +168,8 @@ func (t *routeTable) lookup(method, escaped string) rule {
 		}
 		if also := t.match(method, reading); also != nil {
 			need = need.and(*also)
+		} else if t.evades(method, reading) {
+			need.deny = true
 		}
 	}
 	return need
@@ -176,7 +180,7 @@ func (t *routeTable) decide(method, path string) rule {
 	if need := t.match(method, path); need != nil {
 		return *need
 	}
-	return t.fallback
+	return rule{deny: t.fallback.deny || t.evades(method, path), scopes: t.fallback.scopes}
 }
 
 // match finds the rule of a path of [muxPath], or nil. Such a path is clean and ends in a

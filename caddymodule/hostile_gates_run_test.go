@@ -1,0 +1,66 @@
+package caddymodule_test
+
+import (
+	"net/http"
+	"testing"
+)
+
+// Two gates before one upstream, of which one sets a header: the upstream believes it, whichever
+// gate a request has come by.
+func TestClientCannotSayWhoItIsByWayOfAnotherGate(t *testing.T) {
+	g := start(t, plainEnvironment, `
+	handle /news/* {
+		byoa {
+			optional
+			token_header X-Session
+		}
+		reverse_proxy {{upstream}}
+	}
+	handle {
+		byoa {
+			claim_header X-User-Id user_id
+			elevated_header X-Elevated
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	forged := http.Header{
+		"X-User-Id": {"evil"}, "X-User-Ix": {"honest"}, "X-Elevated": {"evil"}, "X-Elevatex": {"honest"},
+		"Authorization": {"Basic YWxpY2U6"}, // which the gate of /news/* neither reads nor sets
+	}
+	g.want(request{path: "/news/1", header: forged}, 200, "")
+	got := g.upstream.last(t).Header
+	for name := range forged {
+		arrived := got.Get(name) != ""
+		if managed := name == "X-User-Id" || name == "X-Elevated"; arrived == managed {
+			t.Errorf("%s: %q arrived", name, got[name])
+		}
+	}
+	g.want(request{path: "/wallets/1", bearer: g.external("alice"), header: http.Header{"X-User-Id": {"evil"}}}, 200, "")
+	if got := g.upstream.last(t).Header["X-User-Id"]; len(got) != 1 || got[0] == "evil" {
+		t.Errorf("the gate that sets the header has set %q", got)
+	}
+}
+
+// The last of three gates takes away what the first has set, and so has to set it again.
+func TestGatesOnOneRouteLeaveEachOthersHeaders(t *testing.T) {
+	g := start(t, plainEnvironment, `
+	route {
+		byoa {
+			claim_header X-First user_id
+		}
+		byoa {
+			claim_header X-Second external_id
+		}
+		byoa {
+			claim_header X-Third session
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	forged := http.Header{"X-First": {"evil"}, "X-Second": {"evil"}, "X-Third": {"evil"}}
+	g.want(request{path: "/1", bearer: g.external("alice"), header: forged}, 200, "")
+	for name := range forged {
+		if got := g.upstream.last(t).Header[name]; len(got) != 1 || got[0] == "evil" {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
+}
