@@ -130,6 +130,19 @@ func (v *Vector) inherit(all map[string]*Vector) error {
 	return nil
 }
 
+// Replace returns the vector with r applied to whatever its token says. It is for who needs
+// the same token from an issuer of another name, or an assertion whose jti was not used yet.
+func (v *Vector) Replace(r *strings.Replacer) *Vector {
+	c := *v
+	c.fields = maps.Clone(v.fields)
+	for _, name := range []string{"header", "payload", "mutate"} {
+		if text := v.field(name); text != "" {
+			c.fields[name] = []string{r.Replace(text)}
+		}
+	}
+	return &c
+}
+
 // field returns the only value of a field, or the empty string.
 func (v *Vector) field(name string) string {
 	if values := v.fields[name]; len(values) > 0 {

@@ -1,6 +1,7 @@
 package verifiertest_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
@@ -81,5 +83,30 @@ func TestReadVectorsRefusesWhatItDoesNotUnderstand(t *testing.T) {
 func TestReadVectorsOfNone(t *testing.T) {
 	if failureOf(func(tb testing.TB) { verifiertest.ReadVectors(tb, t.TempDir()) }) == "" {
 		t.Error("no vectors, no failure")
+	}
+}
+
+// Who presents a vector under another name must not change it for the next.
+func TestReplaceLeavesTheVectorAsItIs(t *testing.T) {
+	dir := t.TempDir()
+	text := "expect: ok\ncomment: c\naudience: a\njwk: es256\nheader: {\"alg\":\"ES256\"}\npayload: {\"iss\":\"a\"}\nsign: ES256 es256\n"
+	if err := os.WriteFile(filepath.Join(dir, "good.txt"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, ring := verifiertest.ReadVectors(t, dir)[0], verifiertest.NewRing(t)
+	said := func(v *verifiertest.Vector) (payload string, audiences []string) {
+		c := v.Make(t, ring, time.Now())
+		raw, err := base64.RawURLEncoding.DecodeString(strings.Split(c.Token, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw), c.Config.Audiences
+	}
+	other := v.Replace(strings.NewReplacer(`"a"`, `"b"`))
+	if payload, audiences := said(other); payload != `{"iss":"b"}` || fmt.Sprint(audiences) != "[a]" {
+		t.Errorf("replaced: %s for %v", payload, audiences)
+	}
+	if payload, _ := said(v); payload != `{"iss":"a"}` {
+		t.Errorf("the vector itself says %s now", payload)
 	}
 }
