@@ -26,7 +26,10 @@ const (
 func userID(i int) string   { return fmt.Sprintf("user-%03d", i) }
 func linkedID(i int) string { return fmt.Sprintf("linked-%03d", i) }
 
-var pageSize = os.Getpagesize() // bbolt takes it over
+var (
+	pageSize = os.Getpagesize() // bbolt takes it over
+	revoked  = time.Unix(1_700_000_000, 123_456_789)
+)
 
 // usedStore is the content of a file in which keys were used and one was revoked.
 func usedStore(t *testing.T) []byte {
@@ -45,7 +48,7 @@ func usedStore(t *testing.T) []byte {
 		wg.Go(func() { mustLink(t, f, userID(i), userID(i), linkedID(i)) })
 	}
 	wg.Wait()
-	if err := f.Revoke(t.Context(), gateway.Revocation{Key: "session", At: time.Now(), Until: time.Now().Add(time.Hour)}); err != nil {
+	if err := f.Revoke(t.Context(), gateway.Revocation{Key: "session", At: revoked, Until: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, f)
@@ -153,8 +156,8 @@ func countUsed(t *testing.T, path string) (used int, err error) {
 		return 0, err
 	}
 	defer mustClose(t, f)
-	if at, err := f.RevokedAt("session"); err != nil || at.IsZero() {
-		t.Errorf("asking for the revocation: got %v, %v, want one", at, err)
+	if at, err := f.RevokedAt("session"); err != nil || !at.Equal(revoked) {
+		t.Errorf("asking for the revocation: got %v, %v, want %v", at, err, revoked)
 	}
 	for i := range users {
 		wantOwner(t, f, linkedID(i), userID(i))
@@ -209,13 +212,20 @@ func wantRestored(t *testing.T, path string, whole []byte) {
 	}
 }
 
-// TestFileFirstMetaDamaged: of its two meta pages a database needs one.
-func TestFileFirstMetaDamaged(t *testing.T) {
+// TestFileMetaDamaged: a database needs one of its two meta pages, and with the other one
+// it is what it was a commit ago, before somebody used something up.
+func TestFileMetaDamaged(t *testing.T) {
 	whole := usedStore(t)
-	clear(whole[:pageSize])
-	_, err := store.OpenFile(store.FileConfig{Path: mustWrite(t, whole[:len(whole)/2])})
-	wantError(t, err, "cut short")
-	mustClose(t, mustOpen(t, mustWrite(t, whole)))
+	for page, which := range []string{"the first of its two meta pages", "the second of its two meta pages"} {
+		content := bytes.Clone(whole)
+		clear(content[page*pageSize : (page+1)*pageSize])
+		path := mustWrite(t, content)
+		_, err := store.OpenFile(store.FileConfig{Path: path})
+		wantError(t, err, path, which, "damaged")
+		wantRestored(t, path, whole)
+		_, err = store.OpenFile(store.FileConfig{Path: mustWrite(t, content[:len(content)/2])})
+		wantError(t, err, "cut short")
+	}
 }
 
 // TestFileCutBeforeRead: the database may hold its locks for ever when it was read. No

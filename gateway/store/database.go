@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -27,8 +28,18 @@ var (
 
 // damaged says that the file cannot be trusted, and what can be done about it.
 func damaged(what string, args ...any) error {
-	return fmt.Errorf(what+" (the file is damaged, or was never a store: restore it from a copy; or move it away"+
-		" and start with an empty store, which forgets what was used up and revoked, and which identities are one user's)", args...)
+	return fmt.Errorf(what+" (the file is damaged, or was never a store: restore it from a copy, or move it away"+
+		" and start with an empty store. Either forgets what was used up and revoked since; an empty one also which identities"+
+		" are one user's, and what was switched off. So wait first until the proofs and sessions that are out have expired,"+
+		" or change the keys that they are signed with)", args...)
+}
+
+// forbidden says what the gateway needs where the system does not let it have that.
+func forbidden(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: give the user that the gateway runs as the right to read and write it, and its directory", err)
+	}
+	return err
 }
 
 // createDatabase makes an empty store at path, where there must be nothing.
@@ -52,25 +63,35 @@ func createDatabase(path string) error {
 
 // openDatabase opens the file at path, which must exist, for this process alone.
 func openDatabase(path string) (db *bolt.DB, err error) {
+	var file *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = panicked(p)
+			_ = file.Close() // and with it goes the lock
+			db, err = nil, panicked(p)
 		}
 	}()
 	db, err = bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:      lockWait,
 		FreelistType: bolt.FreelistMapType, // the array is slow where many entries expired together
-		OpenFile:     openWhole,
+		OpenFile: func(path string, flag int, mode os.FileMode) (_ *os.File, err error) {
+			file, err = openWhole(path, flag, mode)
+			return file, err
+		},
 	})
 	switch {
+	case err == nil:
+		if err = checkPages(file); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		return db, nil
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("another process has it open: stop that one, or give this one a path of its own;"+
 			" several instances need a store that they can share: %w", err)
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return nil, damaged("it is no store: %w", err)
 	}
-	return db, err
+	return nil, err
 }
 
 // load checks the file's format and contents, and takes over what is answered from

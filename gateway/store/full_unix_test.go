@@ -63,7 +63,14 @@ func fillDisk(path string) error {
 	if err := f.Use(ctx, longKey(used), until); err != nil {
 		return fmt.Errorf("using the key that found no room, with room: %w", err)
 	}
-	return errors.Join(wantUsed(f, used+1, until), f.Close())
+	if err := errors.Join(wantUsed(f, used+1, until), f.Close()); err != nil {
+		return err
+	}
+	again, err := store.OpenFile(store.FileConfig{Path: path})
+	if err != nil {
+		return fmt.Errorf("opening what a full disk has left: %w", err)
+	}
+	return errors.Join(wantUsed(again, used+1, until), again.Close())
 }
 
 // limitFiles lets no file of this process become larger than the one at path is.

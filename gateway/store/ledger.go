@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"hash/maphash"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -10,10 +11,11 @@ import (
 // through one transaction. It is a bucket with the name of the kind, of which
 //
 //	entries  is the bucket of key → until, value
-//	expiry   is the bucket of until, key → nothing; the first are the next to go
-//	swept    is the latest until of all entries that were deleted
+//	expiry   is the bucket of until, key → checksum of the entry; the first are the next to go
+//	swept    is the latest until of all entries that were deleted, and its checksum
 //
-// and whose sequence is the number of entries.
+// and whose sequence is the number of entries. Versions that knew no checksums wrote
+// none, and take no notice of them.
 type ledger struct {
 	root, entries, expiry *bolt.Bucket
 }
@@ -44,7 +46,7 @@ func createLedger(tx *bolt.Tx, name string) error {
 	if _, err := root.CreateBucket(expiryName); err != nil {
 		return err
 	}
-	return root.Put(sweptName, instant{}.bytes())
+	return (&ledger{root: root}).setSwept(instant{})
 }
 
 func openLedger(tx *bolt.Tx, name string) (*ledger, error) {
@@ -62,11 +64,19 @@ func openLedger(tx *bolt.Tx, name string) (*ledger, error) {
 func (l *ledger) count() uint64 { return l.root.Sequence() }
 
 func (l *ledger) swept() (instant, error) {
-	i, _, err := cutInstant(l.root.Get(sweptName))
+	v := l.root.Get(sweptName)
+	i, sum, err := cutInstant(v)
 	if err != nil {
 		return instant{}, damaged("reading how far entries were deleted: %v", err)
 	}
+	if !bears(sum, v[:instantSize]) {
+		return instant{}, damaged("how far entries were deleted is not what was written")
+	}
 	return i, nil
+}
+
+func (l *ledger) setSwept(i instant) error {
+	return l.root.Put(sweptName, append(i.bytes(), checksum(i.bytes())...))
 }
 
 // get returns what is held under key, whether its time has passed or not, or nil.
@@ -98,10 +108,11 @@ func (l *ledger) put(key string, held *record, r record) error {
 	} else if err := l.root.SetSequence(l.count() + 1); err != nil {
 		return err
 	}
-	if err := l.expiry.Put(append(r.until.bytes(), key...), nil); err != nil {
+	entry := append(r.until.bytes(), r.value...)
+	if err := l.expiry.Put(append(r.until.bytes(), key...), checksum(entry)); err != nil {
 		return err
 	}
-	return l.entries.Put([]byte(key), append(r.until.bytes(), r.value...))
+	return l.entries.Put([]byte(key), entry)
 }
 
 // sweep deletes up to limit entries whose time has passed.
@@ -153,7 +164,7 @@ func (l *ledger) remove(gone [][]byte) error {
 	if err != nil {
 		return err
 	}
-	return l.root.Put(sweptName, later(swept, last).bytes())
+	return l.setSwept(later(swept, last))
 }
 
 // expired returns up to limit items of the index, as copies: what a cursor returns
@@ -174,32 +185,51 @@ func (l *ledger) expired(now instant, limit int, spared string) [][]byte {
 	return items
 }
 
-// verify reads all of the ledger and calls visit with every entry. It finds pages
-// that are no longer what they were, and entries or items of the index that went
-// missing, by number.
+// verify reads all of the ledger and calls visit with every entry. It finds entries
+// and items of the index that went missing, and any that are no longer what was written.
 func (l *ledger) verify(visit func(key string, r *record) error) error {
-	var entries, items uint64
-	err := l.entries.ForEach(func(k, v []byte) error {
-		entries++
+	if _, err := l.swept(); err != nil {
+		return err
+	}
+	entries := tally{seed: maphash.MakeSeed()}
+	items := tally{seed: entries.seed}
+	if err := l.tallyEntries(&entries, visit); err != nil {
+		return err
+	}
+	if err := l.tallyItems(&items); err != nil {
+		return damaged("reading the index of expiries: %v", err)
+	}
+	if entries.items != l.count() || items.items != l.count() {
+		return damaged("%d entries and %d in the index of expiries, want %d of each", entries.items, items.items, l.count())
+	}
+	if entries != items {
+		return damaged("the entries are not those in the index of expiries")
+	}
+	return nil
+}
+
+func (l *ledger) tallyEntries(t *tally, visit func(key string, r *record) error) error {
+	var item []byte
+	return l.entries.ForEach(func(k, v []byte) error {
 		r, err := readRecord(v)
 		if err != nil {
 			return err
 		}
+		item = append(append(item[:0], v[:instantSize]...), k...)
+		t.add(item, checksum(v))
 		return visit(string(k), r)
 	})
-	if err != nil {
-		return err
-	}
-	err = l.expiry.ForEach(func(k, _ []byte) error {
-		items++
-		_, _, err := cutInstant(k)
-		return err
+}
+
+func (l *ledger) tallyItems(t *tally) error {
+	return l.expiry.ForEach(func(item, sum []byte) error {
+		if _, _, err := cutInstant(item); err != nil {
+			return err
+		}
+		if len(sum) == 0 { // of a version without checksums
+			sum = checksum(l.entries.Get(item[instantSize:]))
+		}
+		t.add(item, sum)
+		return nil
 	})
-	if err != nil {
-		return damaged("reading the index of expiries: %v", err)
-	}
-	if entries != l.count() || items != l.count() {
-		return damaged("%d entries and %d in the index of expiries, want %d of each", entries, items, l.count())
-	}
-	return nil
 }

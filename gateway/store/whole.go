@@ -21,12 +21,16 @@ type metaPage struct {
 }
 
 const (
-	headerSize   = 16 // of every page: its number, flags, and more
-	summedSize   = 56 // from Magic to ID: what Check is the sum of
-	metaSize     = headerSize + summedSize + 8
-	metaMagic    = 0xED0CDAED
-	freelistFlag = 0x10
+	headerSize = 16 // of every page: a pageHead
+	summedSize = 56 // from Magic to ID: what Check is the sum of
+	metaSize   = headerSize + summedSize + 8
+	metaMagic  = 0xED0CDAED
 )
+
+// offset is where a page begins.
+func (m *metaPage) offset(page uint64) int64 {
+	return int64(page) * int64(m.PageSize) //nolint:gosec // the file has been found to be as long, or the read fails
+}
 
 // openWhole opens a file for bbolt, unless it is not all there. bbolt trusts what
 // it finds: it maps the file into memory and reads where the meta page points to,
@@ -58,7 +62,7 @@ func checkWhole(file *os.File) error {
 	if meta == nil {
 		return nil // for bbolt to refuse, which it does once it has the lock
 	}
-	if end := int64(meta.Pages) * int64(meta.PageSize); size < end { //nolint:gosec // checksummed, and bbolt's own limit is far lower
+	if end := meta.offset(meta.Pages); size < end {
 		return damaged("it is cut short: it has %d bytes and should have %d", size, end)
 	}
 	return checkFreelist(file, meta)
@@ -101,26 +105,4 @@ func readMeta(file io.ReaderAt, at int64) *metaPage {
 		return nil
 	}
 	return &m
-}
-
-// checkFreelist looks at the page that bbolt reads first of all, and panics over
-// while it holds the lock, if it is not what the meta page says it is.
-func checkFreelist(file io.ReaderAt, meta *metaPage) error {
-	var b [headerSize]byte
-	if meta.Freelist >= meta.Pages {
-		return damaged("it is no store: it has no list of free pages")
-	}
-	if _, err := file.ReadAt(b[:], int64(meta.Freelist)*int64(meta.PageSize)); err != nil { //nolint:gosec // below Pages
-		return err
-	}
-	id, flags := binary.NativeEndian.Uint64(b[:]), binary.NativeEndian.Uint16(b[8:])
-	if id == meta.Freelist && flags == freelistFlag {
-		return nil
-	}
-	// The process that has the file may use the page for something else, but not
-	// before it has committed once more. Then this file is well, and locked.
-	if now := latestMeta(file); now == nil || now.ID != meta.ID {
-		return nil
-	}
-	return damaged("its list of free pages is not where it should be")
 }

@@ -1,0 +1,181 @@
+package store_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway/store"
+)
+
+// What a page says that it is, in its head.
+const (
+	branchPage   = 0x01
+	leafPage     = 0x02
+	freelistPage = 0x10
+)
+
+// eachPage calls change with the number and the content of all pages of a kind, those
+// that are in use no longer as well.
+func eachPage(kind uint16, change func(id int, page []byte)) func(content []byte) {
+	return func(content []byte) {
+		for id := 2; id < len(content)/pageSize; id++ {
+			if page := content[id*pageSize : (id+1)*pageSize]; binary.NativeEndian.Uint16(page[8:]) == kind {
+				change(id, page)
+			}
+		}
+	}
+}
+
+// pagesInUse are the numbers of all leaves that hold something.
+func pagesInUse(t *testing.T, content []byte) (ids []uint64) {
+	t.Helper()
+	edit(t, content, func(tx *bolt.Tx) error {
+		for id := 0; ; id++ {
+			info, err := tx.Page(id)
+			if err != nil || info == nil {
+				return err
+			}
+			if info.Type == "leaf" {
+				ids = append(ids, uint64(info.ID))
+			}
+		}
+	})
+	return ids
+}
+
+// TestFilePagesLeadAstray: the pages are all there, and each by itself is what a database
+// takes. Then it reads in circles until the process ends, looks in the wrong place for a key
+// that was used, or writes over it one day, when the store has long been open.
+func TestFilePagesLeadAstray(t *testing.T) {
+	whole := usedStore(t)
+	inUse := pagesInUse(t, whole)
+	native := binary.NativeEndian
+	for name, c := range map[string]struct {
+		damage func(content []byte)
+		want   string
+	}{
+		"a branch leads to itself": {eachPage(branchPage, func(id int, p []byte) {
+			native.PutUint64(p[24:], uint64(id))
+		}), "has two purposes"},
+		"two branches lead to one page": {eachPage(branchPage, func(_ int, p []byte) {
+			copy(p[40:48], p[24:32])
+		}), "has two purposes"},
+		"a branch leads out of the file": {eachPage(branchPage, func(_ int, p []byte) {
+			native.PutUint64(p[24:], 1<<40)
+		}), "damaged"},
+		"a branch leads to fewer pages": {eachPage(branchPage, func(_ int, p []byte) {
+			native.PutUint16(p[10:], native.Uint16(p[10:])-1)
+		}), "neither in use nor free"},
+		"a branch leads nowhere": {eachPage(branchPage, func(_ int, p []byte) {
+			native.PutUint16(p[10:], 0)
+		}), "leads nowhere"},
+		"a branch sends keys the wrong way": {eachPage(branchPage, func(_ int, p []byte) {
+			p[32+native.Uint32(p[32:])] ^= 0x80 // the first byte of the second key
+		}), "not in order"},
+		"a key is not in its page": {eachPage(leafPage, func(_ int, p []byte) {
+			native.PutUint32(p[20:], 1<<31)
+		}), "an entry that is not in it"},
+		"more entries than there is room for": {eachPage(leafPage, func(_ int, p []byte) {
+			native.PutUint16(p[10:], 0xffff)
+		}), "it has"},
+		"a page goes on to the end of the file": {eachPage(leafPage, func(_ int, p []byte) {
+			native.PutUint32(p[12:], 1<<31)
+		}), "it leads to page"},
+		"a page in use is said to be free": {eachPage(freelistPage, func(_ int, p []byte) {
+			if native.Uint16(p[10:]) == 0 {
+				native.PutUint16(p[10:], 1)
+			}
+			native.PutUint64(p[16:], inUse[0])
+		}), "damaged"},
+		"a free page is said to be in use": {eachPage(freelistPage, func(_ int, p []byte) {
+			native.PutUint16(p[10:], native.Uint16(p[10:])-1)
+		}), "neither in use nor free"},
+		"more free pages than there is memory for": {eachPage(freelistPage, func(_ int, p []byte) {
+			native.PutUint16(p[10:], 0xffff)
+			native.PutUint64(p[16:], 1<<40)
+		}), "list of free pages has 1099511627776"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			content := bytes.Clone(whole)
+			c.damage(content)
+			path := mustWrite(t, content)
+			_, err := store.OpenFile(store.FileConfig{Path: path})
+			wantError(t, err, path, c.want)
+			wantRestored(t, path, whole)
+		})
+	}
+}
+
+// withoutChecksums is a store as versions wrote it that knew no checksums.
+func withoutChecksums(tx *bolt.Tx) error {
+	for _, ledger := range []string{"spent", "revoked", "users", "links"} {
+		root := tx.Bucket([]byte(ledger))
+		if err := root.Put([]byte("swept"), bytes.Clone(root.Get([]byte("swept"))[:12])); err != nil {
+			return err
+		}
+		expiry := root.Bucket([]byte("expiry"))
+		var items [][]byte
+		_ = expiry.ForEach(func(item, _ []byte) error { items = append(items, bytes.Clone(item)); return nil })
+		for _, item := range items {
+			if err := expiry.Put(item, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// TestFileWithoutChecksums: the file was made by a version that wrote no checksums. What
+// was used up in it stays so, and what is missing from it is missed.
+func TestFileWithoutChecksums(t *testing.T) {
+	old := edit(t, usedStore(t), withoutChecksums)
+	path := mustWrite(t, old)
+	if used, err := countUsed(t, path); err != nil || used != keys {
+		t.Fatalf("opening the file: got %d used keys, %v, want %d", used, err, keys)
+	}
+	f := mustOpen(t, path)
+	if err := use(t, f, "new"); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, f)
+	if used, err := countUsed(t, path); err != nil || used != keys {
+		t.Errorf("opening the file as it has become: got %d used keys, %v, want %d", used, err, keys)
+	}
+
+	for name, change := range map[string]func(tx *bolt.Tx) error{
+		"another key":        renameFirst,
+		"another revocation": revokeEarlier,
+	} {
+		_, oldErr := store.OpenFile(store.FileConfig{Path: mustWrite(t, edit(t, old, change))})
+		_, err := store.OpenFile(store.FileConfig{Path: mustWrite(t, edit(t, usedStore(t), change))})
+		wantError(t, err, "are not those in the index")
+		if name == "another key" {
+			wantError(t, oldErr, "are not those in the index")
+		} else if oldErr != nil {
+			t.Errorf("%s, without checksums: got %v, want none, for nothing says so", name, oldErr)
+		}
+	}
+}
+
+// renameFirst has the first used key be another one, and tells the index nothing.
+func renameFirst(tx *bolt.Tx) error {
+	b := tx.Bucket([]byte("spent")).Bucket([]byte("entries"))
+	k, v := b.Cursor().First()
+	k, v = bytes.Clone(k), bytes.Clone(v)
+	if err := b.Delete(k); err != nil {
+		return err
+	}
+	k[0]++
+	return b.Put(k, v)
+}
+
+// revokeEarlier has the session end an age before it did.
+func revokeEarlier(tx *bolt.Tx) error {
+	b := tx.Bucket([]byte("revoked")).Bucket([]byte("entries"))
+	held := bytes.Clone(b.Get([]byte("session")))
+	held[12+4]--
+	return b.Put([]byte("session"), held)
+}
