@@ -30,7 +30,8 @@ type config struct {
 
 	caddyfile *template.Template // instead of the one below
 	issuer    *issuer
-	dir       string // data and config directory; another gateway's, to share its store
+	environ   []string // further variables, as in os.Environ
+	dir       string   // data and config directory; another gateway's, to share its store
 }
 
 // A placement is a config with the addresses and paths of one start.

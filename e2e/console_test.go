@@ -223,7 +223,7 @@ func TestConsoleFollowsReloadsAndShowsTheEnvironmentAskedFor(t *testing.T) {
 func (g *gateway) restart(t *testing.T) {
 	t.Helper()
 	file := filepath.Join(g.process.logs, "Caddyfile")
-	p := &process{logs: g.process.logs, secrets: g.secrets, ended: make(chan struct{})}
+	p := g.newProcess(g.process.logs)
 	if err := p.run(t, g.config.dir, file); err != nil {
 		t.Fatalf("starting the gateway again: %v", err)
 	}

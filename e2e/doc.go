@@ -6,6 +6,8 @@
 // The console is looked at in a real browser (Chromium, driven by playwright-core), and so
 // are the pages of customers' apps, which stand on the JavaScript SDKs as they are published.
 //
+// WebSockets are another implementation's as well (ws, in Node.js), and Chromium's.
+//
 // It needs Chromium, Node.js 20, and `npm ci` in each directory with a package.json, here
 // and in examples; test.sh at the root sees to all.
 // After each test everything that the gateway logged, at DEBUG, and every error that

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -76,9 +77,11 @@ func TestDisablingOneEnvironmentLeavesTheOther(t *testing.T) {
 // operate posts to the admin API, which has to do what it is told.
 func (g *gateway) operate(t *testing.T, path string) {
 	t.Helper()
-	if err := exchangeJSON("http://"+g.admin+path, claims{}, nil); err != nil {
+	var said json.RawMessage
+	if err := exchangeJSON("http://"+g.admin+path, claims{}, &said); err != nil {
 		t.Fatalf("POST %s: %v", path, err)
 	}
+	g.secrets.Watch("the admin API's "+path, string(said))
 }
 
 func TestChangingOneEnvironmentLeavesTheOther(t *testing.T) {

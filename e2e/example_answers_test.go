@@ -62,7 +62,7 @@ func (o *oddAPI) replace(res *http.Response) error {
 	if err != nil {
 		return err
 	}
-	token := compactJWS.FindString(string(said))
+	token := firstToken(string(said))
 	a := o.say(token)
 	o.secrets.learn("what the API got", token)
 	o.secrets.learn("the API's answer", a.body)

@@ -82,7 +82,7 @@ func TestExampleShowsTheProtocol(t *testing.T) {
 	b.wait(t, outcome, "403 elevated_used")
 	mustShow("Gateway POST /wallets/1/export 403 elevated_used")
 	b.waitGone(t, "#received")
-	if page, _ := b.evaluate(t, `document.documentElement.outerHTML`).(string); compactJWS.MatchString(page) {
+	if page, _ := b.evaluate(t, `document.documentElement.outerHTML`).(string); firstToken(page) != "" {
 		t.Error("a token as it is stands in the page")
 	}
 

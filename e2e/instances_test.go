@@ -157,6 +157,7 @@ func TestRotationByHandIsPublishedByAllBeforeItSigns(t *testing.T) {
 func (g *gateway) rotate(t *testing.T) {
 	t.Helper()
 	out, err := command(g.config.dir, "byoa", "keys", "rotate", "--address", g.admin).CombinedOutput()
+	g.secrets.Watch("what caddy byoa keys rotate printed", string(out))
 	if err != nil {
 		t.Fatalf("rotating the keys: %v\n%s", err, out)
 	}

@@ -157,7 +157,6 @@ func (g *gateway) send(t testing.TB, r request) *answer {
 	if err != nil {
 		t.Fatalf("%s %s: %v", r.method, r.path, err)
 	}
-	g.inspect(t, a)
 	return a
 }
 
@@ -178,17 +177,14 @@ func (g *gateway) try(r request) (*answer, error) {
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
 	a := &answer{status: res.StatusCode, header: res.Header, body: string(body)}
+	g.secrets.judge(r.path, a)
 	a.upstream = g.upstream.numbered(number)
 	return a, nil
 }
 
 // open connects and sends a request; the answer is for the caller to read.
 func (g *gateway) open(r request) (net.Conn, string, error) {
-	for _, line := range r.lines {
-		g.secrets.learn("a request's "+line[0], line[1])
-	}
-	g.secrets.learn("a request's path", r.path)
-	g.secrets.learn("a request's body", r.body)
+	g.secrets.learnRequest(r)
 	conn, err := net.Dial("tcp", g.address)
 	if err != nil {
 		return nil, "", err
@@ -200,18 +196,4 @@ func (g *gateway) open(r request) (net.Conn, string, error) {
 		return nil, "", err
 	}
 	return conn, number, nil
-}
-
-// inspect learns the tokens of an answer, or, if it is an error, holds it against those that are known.
-func (g *gateway) inspect(t testing.TB, a *answer) {
-	t.Helper()
-	var head strings.Builder
-	_ = a.header.Write(&head)
-	if a.status < http.StatusBadRequest {
-		g.secrets.learn("an answer", a.body)
-		g.secrets.learn("an answer's header", head.String())
-		return
-	}
-	g.secrets.mustNotBeIn(t, "the body of an error", a.body)
-	g.secrets.mustNotBeIn(t, "the header of an error", head.String())
 }

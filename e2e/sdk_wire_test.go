@@ -96,7 +96,7 @@ func read(body *io.ReadCloser) (string, error) {
 func (w *wire) record(c call) {
 	secrets := w.gateway.secrets
 	secrets.learn("a request of an app", written(c.header)+c.body)
-	w.gateway.inspect(w.t, &answer{status: c.status, header: c.answer, body: c.said})
+	secrets.judge(c.path, &answer{status: c.status, header: c.answer, body: c.said})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.passed = append(w.passed, c)

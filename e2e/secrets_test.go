@@ -1,68 +1,114 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
-	"regexp"
+	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/caddy-byoa/caddy-byoa/internal/secrecy"
 )
 
-// compactJWS finds tokens wherever they stand: a JSON object in base64url begins with "eyJ".
-var compactJWS = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
-
-// minPart is the length from which a piece of text is unlikely to be in a log by chance.
-const minPart = 12
-
-// secrets are the parts of every token that a test handed out, sent or received.
-// None may be found in a log or in the body of an error.
+// secrets are the tokens that a test handed out, sent or received, and the private keys of
+// the gateways that it ran. The upstream and the answers of [handingOut] are the only places for
+// tokens. All others are kept as they come, and searched when a gateway of the test has ended.
 type secrets struct {
-	mu    sync.Mutex
-	parts map[string]string // part: where it was first seen
+	secrecy.Recorder
+	mu        sync.Mutex
+	tolerated []string
 }
 
-func newSecrets() *secrets { return &secrets{parts: make(map[string]string)} }
+func newSecrets() *secrets { return new(secrets) }
 
-// learn remembers the parts of all tokens in a text.
+// learn remembers all tokens in a text, also those that are written as in a URL.
 func (s *secrets) learn(where, text string) {
-	for _, token := range compactJWS.FindAllString(text, -1) {
-		s.add(where, strings.Split(token, ".")...)
+	s.Learn(where, text)
+	if plain, err := url.QueryUnescape(text); err == nil && plain != text {
+		s.Learn(where, plain)
 	}
 }
 
-// add remembers parts as they are.
-func (s *secrets) add(where string, parts ...string) {
+// credentialHeaders carry what is secret whatever it looks like.
+var credentialHeaders = []string{"authorization", "x-dyn-elevated-access-token", "x-step-up-assertion", "x-mfa-auth-token"}
+
+// learnRequest remembers what a request carries.
+func (s *secrets) learnRequest(r request) {
+	for _, line := range r.lines {
+		s.learn("a request's "+line[0], line[1])
+		if slices.Contains(credentialHeaders, foldHeader(line[0])) {
+			s.Add("a request's "+line[0], line[1])
+		}
+	}
+	s.learn("a request's path", r.path)
+	s.learn("a request's body", r.body)
+}
+
+// handingOut are the endpoints whose purpose it is to answer with tokens.
+var handingOut = []string{"/externalAuth/signin", "/externalAuth/verify", "/refresh"}
+
+// judge learns the tokens of an answer where they belong, and else keeps it to be searched:
+// whatever its status is, and redirects and cookies with the rest of its header.
+func (s *secrets) judge(path string, a *answer) {
+	path, _, _ = strings.Cut(path, "?")
+	place := fmt.Sprintf("the answer %d to %s", a.status, path)
+	head := written(a.header)
+	if a.status < http.StatusMultipleChoices && slices.ContainsFunc(handingOut, func(end string) bool { return strings.HasSuffix(path, end) }) {
+		s.learn(place, head+a.body)
+		return
+	}
+	s.Watch("the header of "+place, head)
+	s.Watch("the body of "+place, a.body)
+}
+
+// tolerate names the places that a test wants to hold tokens, by how they begin. It
+// replaces what was named before.
+func (s *secrets) tolerate(places ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range parts {
-		if _, known := s.parts[p]; !known && len(p) >= minPart {
-			s.parts[p] = where
+	s.tolerated = places
+}
+
+// report fails the test for every secret in what was kept since the last report.
+func (s *secrets) report(t testing.TB) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, leak := range s.Leaks() {
+		if !slices.ContainsFunc(s.tolerated, func(place string) bool { return strings.HasPrefix(leak.Place, place) }) {
+			t.Error(leak)
 		}
 	}
 }
 
-// in returns, for each part that stands in text, where it was first seen and what is before it.
-func (s *secrets) in(text string) (found []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for part, where := range s.parts {
-		if at := strings.Index(text, part); at >= 0 {
-			found = append(found, fmt.Sprintf("a part of the token first seen in %s: …%s", where, around(text, at, len(part))))
-		}
-	}
-	return found
-}
+// in returns the secrets that stand in a text.
+func (s *secrets) in(text string) []secrecy.Leak { return s.In("the text", text) }
 
-// mustNotBeIn fails the test for each part that stands in text.
+// mustNotBeIn fails the test for each secret that stands in a text.
 func (s *secrets) mustNotBeIn(t testing.TB, what, text string) {
 	t.Helper()
-	for _, found := range s.in(text) {
-		t.Errorf("%s holds %s", what, found)
+	for _, leak := range s.In(what, text) {
+		t.Error(leak)
 	}
 }
 
-// around is what stands before a part that was found, and the part's first letters.
-func around(text string, at, length int) string {
-	const before = 200
-	return text[max(0, at-before):at] + "[" + text[at:at+min(8, length)] + "…]"
+// firstToken is the first JWT in a text, or nothing.
+func firstToken(text string) string {
+	token, _, _ := strings.Cut(strings.Join(secrecy.Tokens(text), " "), " ")
+	return token
+}
+
+// namesIn are the values of a member of the objects in a JSON array.
+func namesIn(array, member string) (names []string) {
+	var list []claims
+	_ = json.Unmarshal([]byte(array), &list)
+	for _, object := range list {
+		if name, ok := object[member].(string); ok {
+			names = append(names, name)
+		}
+	}
+	return names
 }

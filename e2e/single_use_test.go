@@ -30,9 +30,6 @@ func (g *gateway) race(t *testing.T, r request) []*answer {
 	if t.Failed() {
 		t.FailNow()
 	}
-	for _, a := range answers {
-		g.inspect(t, a)
-	}
 	return answers
 }
 

@@ -22,6 +22,7 @@ func (g *gateway) upgrade(t *testing.T, r request) (net.Conn, *bufio.Reader, *se
 	if err != nil {
 		t.Fatalf("reading the answer: %v", err)
 	}
+	g.secrets.judge(r.path, &answer{status: res.StatusCode, header: res.Header})
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %s, want 101", res.Status)
 	}

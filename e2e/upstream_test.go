@@ -92,6 +92,7 @@ func (u *upstream) record(s *seen) {
 	for _, values := range s.header {
 		u.secrets.learn("a request to the upstream", strings.Join(values, "\n"))
 	}
+	u.secrets.learn("a request to the upstream", s.target+" "+s.body)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.seen = append(u.seen, s)

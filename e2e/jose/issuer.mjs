@@ -9,8 +9,8 @@
 //   GET  /.well-known/jwks.json
 //   POST /sign    {alg, header, payload, stray}  → {token}    stray: a key that is not published
 //   POST /verify  {token, jwks, options}         → {header, payload}
-//   POST /rotate                                 → {}         new keys; the old ones leave the JWKS
-//   POST /behave  {status, cacheControl}         → {}         what the JWKS answers from now on
+//   POST /rotate  {keep}                         → {}         new keys; of the old ones so many sets stay in the JWKS, or none
+//   POST /behave  {status, cacheControl, hang}   → {}         what the JWKS answers from now on; hang: nothing
 //   GET  /state                                  → {fetches}  how often the JWKS was asked for
 
 import { createServer } from 'node:http'
@@ -20,9 +20,10 @@ import {
 } from 'jose'
 
 const algorithms = process.argv.slice(2)
-const behaviour = { status: 200, cacheControl: undefined }
+const behaviour = { status: 200, cacheControl: undefined, hang: false }
 let fetches = 0
 let keys = await makeKeys()
+let earlier = []
 const strays = await makeKeys()
 
 async function makeKeys() {
@@ -35,7 +36,7 @@ async function makeKeys() {
   return made
 }
 
-const jwks = () => ({ keys: Object.values(keys).map((key) => key.jwk) })
+const jwks = () => ({ keys: [keys, ...earlier].flatMap(Object.values).map((key) => key.jwk) })
 
 // The header is what the test asks for; kid and alg are filled in unless it names them,
 // and left out where it says null.
@@ -62,7 +63,8 @@ const routes = {
   'GET /state': async () => ({ fetches }),
   'POST /sign': sign,
   'POST /verify': verify,
-  'POST /rotate': async () => {
+  'POST /rotate': async ({ keep = 0 }) => {
+    earlier = [keys, ...earlier].slice(0, keep)
     keys = await makeKeys()
     return {}
   },
@@ -74,6 +76,7 @@ const routes = {
 
 function answerJWKS(res) {
   fetches++
+  if (behaviour.hang) return
   const headers = { 'content-type': 'application/jwk-set+json' }
   if (behaviour.cacheControl) headers['cache-control'] = behaviour.cacheControl
   res.writeHead(behaviour.status, headers)
