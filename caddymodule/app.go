@@ -53,8 +53,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("byoa: %w", err)
 	}
+	headers := new(gateHeaders)
 	for _, name := range a.names() {
-		l, err := provisionEnvironment(ctx, name, a.Environments[name], a.lease)
+		l, err := provisionEnvironment(ctx, name, a.Environments[name], a.lease, headers)
 		if err != nil {
 			return fmt.Errorf("byoa: environment %s: %w", name, err)
 		}

@@ -1,10 +1,14 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-byoa/caddy-byoa/gateway"
 )
 
 // beside is the handler that stands beside a gate with a matcher, for the requests which
@@ -21,39 +25,76 @@ func (g *Gate) beside() *Gate {
 
 // checkBeside refuses what would have no effect.
 func (g *Gate) checkBeside() error {
-	if g.Beside && (g.Optional || g.KeepExternal || g.AllowQuery != "") {
-		return errors.New("beside: optional, keep_external and allow_query are for a gate, and this handler guards nothing: leave them out")
+	if g.Beside && (g.Optional || g.KeepExternal || g.AllowQuery != "" || g.StreamLifetime != "" && g.StreamLifetime != streamToken) {
+		return errors.New("beside: optional, keep_external, allow_query and stream_lifetime are for a gate, and this handler guards nothing: leave them out")
 	}
 	return nil
 }
 
 // serveBeside lets every request on, without a session: clean, if no gate has let it on, and
-// without the headers that only gates may set which have not.
+// without the headers that only gates may set which have not. A gate that is still to come
+// is another matter: it finds what the client has sent, see [sendBack].
 func (g *Gate) serveBeside(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	admitted := admissionOf(r)
-	if admitted == nil {
-		if err := g.checkTarget(r); err != nil {
-			g.live.lease.enter()
-			defer g.live.lease.leave()
-			watch(r, g.live.observer.audit)
-			return refuse(w, r, err, g.PassErrors, g.logger)
-		}
-		cleanConnection(r.Header) // an upgrade to h2c would lead past every gate
-	}
-	managed := g.managed()
-	for name := range r.Header {
-		if managed.has(name) && !admitted.sets(name) {
-			delete(r.Header, name)
-		}
-	}
+	g.setAside(r, admitted)
 	g.trailers().stripTrailers(r)
+	if admitted != nil {
+		return next.ServeHTTP(w, r)
+	}
+	cleanConnection(r.Header) // an upgrade to h2c would lead past every gate
+	if err := g.checkTarget(r); err != nil {
+		g.live.lease.enter()
+		defer g.live.lease.leave()
+		watch(r, g.live.observer.audit)
+		return refuse(g.live.cors.wrap(w, r), r, err, g.PassErrors, g.logger)
+	}
 	return next.ServeHTTP(w, r)
 }
 
-// checkTarget refuses a request that a matcher may have read differently from the upstream.
+// asideKey is where a request's context has the headers that were taken away beside a gate.
+type asideKey struct{}
+
+// setAside takes away the headers that a client may not set, and keeps them for a gate that
+// is still to come. The request is changed in place: the error routes get the same one.
+func (g *Gate) setAside(r *http.Request, admitted *admission) {
+	managed := g.managed()
+	aside, _ := r.Context().Value(asideKey{}).(http.Header)
+	for name, values := range r.Header {
+		if !managed.has(name) || admitted.sets(name) {
+			continue
+		}
+		if aside == nil {
+			aside = make(http.Header)
+			*r = *r.WithContext(context.WithValue(r.Context(), asideKey{}, aside))
+		}
+		aside[name] = values
+		delete(r.Header, name)
+	}
+}
+
+// sendBack gives a gate the headers that were taken away beside another one. It judges them
+// like all others, and takes away itself what nobody behind it may see.
+func sendBack(r *http.Request) {
+	aside, _ := r.Context().Value(asideKey{}).(http.Header)
+	for name, values := range aside {
+		if _, set := r.Header[name]; !set {
+			r.Header[name] = values
+		}
+	}
+}
+
+// checkTarget refuses a request that a matcher may have read differently from the upstream. An
+// encoded question mark or hash is one of those: a path matcher takes what follows for a part
+// of the name, and an upstream may take it for none of the path.
 func (g *Gate) checkTarget(r *http.Request) error {
-	if err := judgeSpelling(r.Method); err != nil {
+	if err := judgeMethod(r.Method); err != nil {
 		return err
+	}
+	if strings.ContainsAny(r.URL.Path, "?#") {
+		return &gateway.Refusal{
+			Code: gateway.CodeAmbiguousPath,
+			Err:  errors.New("the path can be read in more than one way (an encoded ? or #)"),
+		}
 	}
 	return checkPath(r.URL, g.paths)
 }

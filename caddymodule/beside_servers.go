@@ -16,7 +16,7 @@ import (
 func leakyServers(app *caddyhttp.App) []string {
 	var warnings []string
 	for _, name := range slices.Sorted(maps.Keys(app.Servers)) {
-		s := upstreamSearch{named: app.Servers[name].NamedRoutes, visits: make(map[string][]visited)}
+		s := upstreamSearch{named: app.Servers[name].NamedRoutes, gated: make(map[string]bool), unguarded: make(map[string]bool)}
 		s.list(app.Servers[name].Routes, visited{})
 		if leaky := s.leaky(); len(leaky) > 0 {
 			warnings = append(warnings, fmt.Sprintf("server %s: requests reach the upstream %s past byoa, with any headers and "+
@@ -30,40 +30,40 @@ func leakyServers(app *caddyhttp.App) []string {
 
 // visited is what requests have come by, on their way to somewhere.
 type visited struct {
-	all  []*Gate // every request
-	some []*Gate // at least those that a matcher has let in
+	gated   bool // some of them, at least: by a gate
+	guarded bool // all of them: by a gate, or by a handler beside one
 }
 
-// upstreamSearch walks through the routes of a server as requests do, and notes which gates
+// upstreamSearch walks through the routes of a server as requests do, and notes what
 // they have come by when they reach an upstream.
 type upstreamSearch struct {
 	named   map[string]*caddyhttp.Route
 	walking []string // the named routes that are being walked through
 	invoked int      // how often one was
 
-	visits map[string][]visited // by the upstream
+	gated, unguarded map[string]bool // by the upstream
 }
 
 // list returns what requests have come by that go on behind the routes.
 func (s *upstreamSearch) list(routes caddyhttp.RouteList, before visited) visited {
-	groups := make(map[string][]*Gate) // of alternatives, the gates of each; they are not before one another
+	alternatives := false // whether one of a group of routes has a gate; they are not before one another
 	for _, r := range routes {
 		if r.Group == "" {
-			before.some = slices.Concat(before.some, slices.Concat(slices.Collect(maps.Values(groups))...))
-			clear(groups)
+			before.gated = before.gated || alternatives
+			alternatives = false
 		}
 		after := s.route(r, before)
 		switch {
 		case r.Terminal: // nobody comes back
 		case r.Group != "":
-			groups[r.Group] = append(groups[r.Group], after.some[len(before.some):]...)
+			alternatives = alternatives || after.gated
 		case narrows(r.MatcherSets):
-			before.some = after.some
+			before.gated = after.gated
 		default:
 			before = after
 		}
 	}
-	before.some = slices.Concat(before.some, slices.Concat(slices.Collect(maps.Values(groups))...))
+	before.gated = before.gated || alternatives
 	return before
 }
 
@@ -71,7 +71,7 @@ func (s *upstreamSearch) route(r caddyhttp.Route, by visited) visited {
 	for _, h := range r.Handlers {
 		switch h := h.(type) {
 		case *Gate:
-			by = visited{append(slices.Clip(by.all), h), append(slices.Clip(by.some), h)}
+			by = visited{gated: by.gated || !h.Beside, guarded: true}
 		case *caddyhttp.Invoke:
 			by = s.invoke(h.Name, by)
 		case *caddyhttp.Subroute:
@@ -82,7 +82,8 @@ func (s *upstreamSearch) route(r caddyhttp.Route, by visited) visited {
 			}
 		case *reverseproxy.Handler:
 			for _, upstream := range upstreamsOf(h) {
-				s.visits[upstream] = append(s.visits[upstream], by)
+				s.gated[upstream] = s.gated[upstream] || by.gated
+				s.unguarded[upstream] = s.unguarded[upstream] || !by.guarded
 			}
 			for _, routes := range routesWithin(h) {
 				s.list(routes, by)
@@ -105,22 +106,12 @@ func (s *upstreamSearch) invoke(name string, by visited) visited {
 // leaky are the upstreams to which requests come past a gate that others come by.
 func (s *upstreamSearch) leaky() []string {
 	var leaky []string
-	for _, upstream := range slices.Sorted(maps.Keys(s.visits)) {
-		var gates []*Gate
-		for _, v := range s.visits[upstream] {
-			gates = append(gates, v.some...)
-		}
-		if slices.ContainsFunc(s.visits[upstream], func(v visited) bool { return slices.ContainsFunc(gates, v.passesBy) }) {
+	for _, upstream := range slices.Sorted(maps.Keys(s.gated)) {
+		if s.gated[upstream] && s.unguarded[upstream] {
 			leaky = append(leaky, upstream)
 		}
 	}
 	return leaky
-}
-
-// passesBy is whether some requests have come neither by a gate nor by a handler that takes away,
-// beside one of the same environment, what g may set.
-func (v visited) passesBy(g *Gate) bool {
-	return !g.Beside && !slices.ContainsFunc(v.all, func(other *Gate) bool { return !other.Beside || other.live == g.live })
 }
 
 // upstreamsOf are the addresses of a proxy as the config has them.

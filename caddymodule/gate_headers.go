@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// gateHeaders are the headers that the gates of one environment may set. Several of them
-// often stand before one upstream, which believes such a header whichever of them a request
-// has come by: so each takes away what any of them sets.
+// gateHeaders are the headers that the gates of a config may set. Several of them often
+// stand before one upstream, which believes such a header whichever of them a request has
+// come by: so each takes away what any of them sets.
 type gateHeaders struct {
 	mu    sync.Mutex
 	names []string

@@ -49,6 +49,16 @@ func (a *admission) injectAll(r *http.Request, as *admission) {
 	a.gate.inject(r, as)
 }
 
+// keepsQuery says whether a gate that let the request on passes the external JWT on in this parameter.
+func (a *admission) keepsQuery(param string) bool {
+	for ; a != nil; a = a.earlier {
+		if a.gate.KeepExternal && a.gate.AllowQuery == param {
+			return true
+		}
+	}
+	return false
+}
+
 // withdraw takes back what inject set.
 func (g *Gate) withdraw(r *http.Request) {
 	for _, name := range g.managedNames() {

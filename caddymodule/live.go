@@ -27,7 +27,7 @@ type live struct {
 	cors      *corsPolicy // nil where no origin is named
 	origins   *originRule // which pages may have caused a request with cookies
 	storage   certmagic.Storage
-	headers   gateHeaders
+	headers   *gateHeaders // those of all environments
 	lease     *lease
 	observer  *observer
 
@@ -44,8 +44,8 @@ type live struct {
 
 // provisionEnvironment compiles an environment that was loaded. It reads the
 // certificates that it names, and opens nothing.
-func provisionEnvironment(ctx caddy.Context, name string, e *Environment, borrowed *lease) (*live, error) {
-	l := &live{name: name, config: e, lease: borrowed, storage: ctx.Storage()}
+func provisionEnvironment(ctx caddy.Context, name string, e *Environment, borrowed *lease, headers *gateHeaders) (*live, error) {
+	l := &live{name: name, config: e, lease: borrowed, headers: headers, storage: ctx.Storage()}
 	if err := l.loadGuests(ctx); err != nil {
 		return nil, err
 	}

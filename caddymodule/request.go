@@ -30,6 +30,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	w = g.live.cors.wrap(w, r)
 	watch(r, g.live.observer.audit)
 
+	sendBack(r)
 	brought, proof, err := g.take(r)
 	g.strip(r)
 	a := &admission{gate: g, proof: proof, preflight: passPreflight(r)}
@@ -73,7 +74,7 @@ func (s *StepUp) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	if el != nil {
 		a.proof.Granted = el
-		a.gate.inject(r, a)
+		a.injectAll(r, a)
 	}
 	return next.ServeHTTP(w, r)
 }
@@ -209,25 +210,25 @@ func (s *StepUp) needOf(r *http.Request, a *admission) (gateway.Need, error) {
 // serveBehind is a gate behind another one. One of the same environment decides nothing
 // anew, but what it promises holds: what it sets is not the client's, and where it is
 // not optional there is a session. Of another environment it would have to take back what the first one set.
-func (g *Gate) serveBehind(w http.ResponseWriter, r *http.Request, first *admission, next caddyhttp.Handler) error {
-	if first.gate.live != g.live {
-		err := fmt.Errorf("two byoa handlers of different environments, %s and %s, are before one route", first.gate.live.name, g.live.name)
-		return refuse(w, r, err, first.gate.PassErrors, g.logger)
+func (g *Gate) serveBehind(w http.ResponseWriter, r *http.Request, earlier *admission, next caddyhttp.Handler) error {
+	if earlier.gate.live != g.live {
+		err := fmt.Errorf("two byoa handlers of different environments, %s and %s, are before one route", earlier.gate.live.name, g.live.name)
+		return refuse(w, r, err, earlier.gate.PassErrors, g.logger)
 	}
 	err := checkPath(r.URL, g.paths)
 	g.strip(r)
-	if g.AllowQuery != "" && !first.gate.KeepExternal {
+	if g.AllowQuery != "" && !earlier.keepsQuery(g.AllowQuery) {
 		forgetQuery(r, g.AllowQuery)
 	}
-	if err == nil && first.session == nil && !first.preflight && !g.Optional {
+	if err == nil && earlier.session == nil && !earlier.preflight && !g.Optional {
 		err = errTokenMissing
 	}
 	if err != nil {
 		return refuse(w, r, err, g.PassErrors, g.logger)
 	}
-	a := *first
-	a.gate, a.earlier = g, first
-	first.injectAll(r, &a) // what all of them set was stripped with the rest
+	a := *earlier
+	a.gate, a.earlier = g, earlier
+	earlier.injectAll(r, &a) // what all of them set was stripped with the rest
 	g.inject(r, &a)
 	if err = next.ServeHTTP(w, a.on(r)); err != nil {
 		g.withdraw(r)
