@@ -11,14 +11,31 @@ import (
 //
 // A token is known by what it is and not by the letters that it mostly begins with (RFC 7515
 // section 3.1): parts in base64url with dots between them, of which one, but not the last,
-// is a JSON object, whatever white space stands in it. Percent-encoding, once or more often,
-// hides none. What stands in one word with a token goes with it.
+// is a JSON object, whatever white space stands in it, broken into lines or not. Percent-encoding
+// hides none: where a token only shows after all of s was decoded several times, nothing of
+// s is left. What stands in one word with a token goes with it.
 //
 // It takes time in proportion to s, whatever is in it: nobody has been asked for a token yet.
 func withoutTokens(s string) string {
 	if !strings.ContainsAny(s, ".%") {
 		return s
 	}
+	s = withoutPlainTokens(s)
+	deeper := s
+	for range decodingDepth {
+		if !holdsEscape(deeper) {
+			return s
+		}
+		deeper = unescapeLeniently(deeper)
+		if withoutPlainTokens(deeper) != deeper {
+			return "…"
+		}
+	}
+	return s
+}
+
+// withoutPlainTokens leaves out those whose letters are encoded one by one, if at all.
+func withoutPlainTokens(s string) string {
 	plain := percentDecoded(s)
 	var kept strings.Builder
 	copied, i, n := 0, 0, 0 // of s; of s and of plain, where the same character begins
@@ -61,10 +78,10 @@ func percentDecoded(s string) string {
 	return string(plain)
 }
 
-// inWord says whether a token could go on at i, be it one that somebody has padded.
+// inWord says whether a token could go on at i, be it one that somebody has padded or broken into lines.
 func inWord(s string, i int) bool {
 	c := s[i]
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' ||
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' || c == '\r' || c == '\n' ||
 		c == '=' && (strings.HasPrefix(s[i:], "=.") || strings.HasPrefix(s[i:], "==."))
 }
 
