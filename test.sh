@@ -107,10 +107,10 @@ fuzz() {
 	find . -name '*_test.go' -not -path './.cache/*' -not -path './tools/*' \
 		-exec grep -l '^func Fuzz' {} + | xargs -r -n 1 dirname | sort -u |
 		while read -r package; do
-			go test -list '^Fuzz' "$package" | grep '^Fuzz' |
-				while read -r target; do
-					go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5000x}" "$package"
-				done
+			targets=$(go test -list '^Fuzz' "$package")
+			for target in $(echo "$targets" | grep '^Fuzz'); do
+				go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5000x}" "$package"
+			done
 		done
 }
 

@@ -14,7 +14,7 @@ func gatewaySeeds(prefix string) (through, refused, endpoints []string) {
 	through = []string{
 		"GET /read/1" + alice + end, "GET /read/1" + again + end, "HEAD /Read/1/" + alice + end, "GET http://b/read/1" + alice + end,
 		"GET /read/1?token={external}" + nobody + end, "GET /read/1" + nobody + "\r\nCookie: jwt={external}; a=b" + end,
-		"GET /read/1" + alice + "\r\nX_User_Email: evil\r\nX.User.Id: evil\r\nX-User-Email: evil\r\nX-User-Id: evil\r\nConnection: x-user-id, Authorization" + end,
+		"GET /read/1" + alice + "\r\nX_User_Email: evil\r\nX.User.Id: evil\r\nX-User-Email: evil\r\nX-User-Id: evil\r\nX-HTTP-Method-Override: POST\r\nX-Original-URL: /pay\r\nConnection: x-user-id, Authorization" + end,
 		"GET /read/ws" + again + "\r\nConnection: Upgrade\r\nUpgrade: websocket" + end,
 		"POST /pay/1" + alice + "\r\nX-Dyn-Elevated-Access-Token: {elevated}" + end,
 		"POST /pay/1" + alice + "\r\nX-Dyn-Elevated-Access-Token: {elevated}\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n1\r\na\r\n0\r\nAuthorization: Bearer x" + end,

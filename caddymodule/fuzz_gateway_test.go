@@ -63,9 +63,9 @@ func newWholeServer(f *testing.F) *wholeServer {
 		"apps": map[string]any{
 			"byoa": map[string]any{"environments": map[string]any{"default": map[string]any{
 				"id": environmentID, "issuer": issuer.URL(), "jwks_url": issuer.JWKSURL(), "audience": []string{audience},
-				"cookie_name": "jwt", "session": map[string]any{"cookie": "session"},
+				"cookie_name": "jwt", "session": map[string]any{"cookie": "session", "lifetime": 24 * time.Hour, "max_lifetime": 24 * time.Hour},
 				"assertion": map[string]any{"type": "step-up+jwt"},
-				"scopes":    map[string]any{"pay": map[string]any{"multi_use": true, "lifetime": time.Hour}},
+				"scopes":    map[string]any{"pay": map[string]any{"multi_use": true, "lifetime": 24 * time.Hour}},
 				"store":     map[string]any{"store": "memory"},
 			}}},
 			"http": map[string]any{"servers": map[string]any{"srv0": map[string]any{
@@ -104,7 +104,7 @@ func newWholeServer(f *testing.F) *wholeServer {
 	return s
 }
 
-// makeTokens makes one token of each kind, good for as long as anybody fuzzes in one go.
+// makeTokens makes one token of each kind, good for a day.
 func (s *wholeServer) makeTokens(f *testing.F, issuer *verifiertest.Issuer) {
 	far := time.Now().Add(24 * time.Hour).Unix()
 	external := issuer.Token(map[string]any{"sub": "alice", "aud": audience, "exp": far})
@@ -220,11 +220,38 @@ func (s *wholeServer) checkArrived(t *testing.T, r *http.Request) {
 		delete(r.Header, "X-User-Id")
 		delete(r.Header, "Authorization")
 	}
+	s.checkRemoved(t, r)
 	maps.Copy(r.Header, r.Trailer)
 	for name, values := range r.Header {
 		folded := strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
 		if slices.Contains([]string{"x-user-id", "x-user-email", "authorization", "x-dyn-elevated-access-token", "x-step-up-assertion"}, folded) {
 			t.Fatalf("%s %s arrived with the client's %s: %q", r.Method, r.URL.Path, name, values)
+		}
+	}
+}
+
+// checkRemoved: no place where a credential is looked for has one any more, and nothing asks a proxy to
+// drop a header or to take another route.
+func (s *wholeServer) checkRemoved(t *testing.T, r *http.Request) {
+	t.Helper()
+	for _, name := range []string{"jwt", "session"} {
+		if cookie, err := r.Cookie(name); err == nil {
+			t.Fatalf("%s %s arrived with the cookie %s", r.Method, r.URL.Path, cookie.Name)
+		}
+	}
+	for _, uri := range []string{r.RequestURI, r.URL.String()} {
+		if _, query, _ := strings.Cut(uri, "?"); strings.Contains("&"+query, "&token=") {
+			t.Fatalf("%s %s arrived with its query parameter", r.Method, r.URL.Path)
+		}
+	}
+	for _, token := range strings.Split(strings.ToLower(strings.Join(r.Header["Connection"], ",")), ",") {
+		if !slices.Contains([]string{"", "close", "keep-alive", "upgrade", "te"}, strings.TrimSpace(token)) {
+			t.Fatalf("%s %s arrived with Connection: %q", r.Method, r.URL.Path, r.Header["Connection"])
+		}
+	}
+	for _, name := range []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url"} {
+		if r.Header[name] != nil {
+			t.Fatalf("%s %s arrived with %s", r.Method, r.URL.Path, name)
 		}
 	}
 }
