@@ -118,7 +118,11 @@ func (p *wirePool) send(t *testing.T, r wireRequest) wireAnswer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, line := range r.lines {
+		p.g.kept.Learn("a request's "+line[0], line[1])
+	}
 	answer, again, err := conn.roundTrip(r)
+	p.g.said(r.method+" "+r.target, answer.status, answer.header, answer.body)
 	if again && len(p.free) < cap(p.free) {
 		p.free <- conn
 	} else {

@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -82,6 +83,12 @@ func (g *running) raw(request string) string {
 	answer, err := io.ReadAll(bufio.NewReader(conn))
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	g.kept.Learn("a request", request)
+	if res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil); err == nil {
+		if got, err := readResponse(res); err == nil {
+			g.said("a raw request", got.status, got.header, got.raw)
+		}
 	}
 	return string(answer)
 }
