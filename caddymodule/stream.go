@@ -40,11 +40,12 @@ type stream struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 
-	looked   bool        // at the response's type; only the handler's goroutine writes
-	watched  atomic.Bool // it is a stream, and somebody waits for its end
-	ended    atomic.Bool
-	mu       sync.Mutex // guards hijacked
-	hijacked ending
+	looked    bool          // at the response's type; only the handler's goroutine writes
+	watched   atomic.Bool   // it is a stream, and somebody waits for its end
+	unwatched chan struct{} // closed when nobody does any more
+	ended     atomic.Bool
+	mu        sync.Mutex // guards hijacked
+	hijacked  ending
 }
 
 // An ending is a connection that can be closed so that the other side knows why.
@@ -56,7 +57,8 @@ type cut struct{ net.Conn }
 func (c cut) end(verifier.Code) { _ = c.Close() }
 
 // newStream prepares w and r for the case that the response turns out to be a
-// stream. The caller calls done when the handler has returned.
+// stream. The caller calls done when the handler has returned; then the stream is closed, which
+// may take as long as its end does, or has nothing more to do with w and the connection.
 func newStream(w http.ResponseWriter, r *http.Request, expires time.Time, standing func() error) (s *stream, guarded *http.Request, done func()) {
 	ctx, cancel := context.WithCancel(r.Context())
 	s = &stream{
@@ -66,6 +68,7 @@ func newStream(w http.ResponseWriter, r *http.Request, expires time.Time, standi
 		expires:               expires,
 		ctx:                   ctx,
 		cancel:                cancel,
+		unwatched:             make(chan struct{}),
 	}
 	guarded = r.WithContext(ctx)
 	if isUpgrade(r) {
@@ -74,7 +77,16 @@ func newStream(w http.ResponseWriter, r *http.Request, expires time.Time, standi
 		}
 		s.watchOver()
 	}
-	return s, guarded, cancel
+	return s, guarded, s.done
+}
+
+// done waits for whoever is about to end the stream: what is written to the connection then
+// is counted by Caddy, which reads the count next.
+func (s *stream) done() {
+	s.cancel()
+	if s.watched.Load() {
+		<-s.unwatched
+	}
 }
 
 // isUpgrade says whether the connection is to become something other than HTTP
@@ -126,7 +138,8 @@ func (s *stream) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	var held ending = cut{conn}
 	if s.socket && rw.Writer.Buffered() == 0 {
-		ws := &webSocket{Conn: conn, ended: &s.ended}
+		early, _ := rw.Peek(rw.Reader.Buffered())
+		ws := newWebSocket(conn, early, &s.ended)
 		rw.Writer.Reset(ws)
 		conn, held = ws, ws
 	}
@@ -148,6 +161,7 @@ func (s *stream) watchOver() {
 
 // waitForEnd ends the stream with its session, and itself with the request.
 func (s *stream) waitForEnd() {
+	defer close(s.unwatched)
 	ticker := time.NewTicker(revocationInterval)
 	defer ticker.Stop()
 	expiry := time.NewTimer(time.Until(s.expires))

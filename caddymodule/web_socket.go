@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -26,13 +25,25 @@ type webSocket struct {
 	net.Conn
 	ended *atomic.Bool // the stream has: nothing passes any more, and only end closes it
 
-	mu     sync.Mutex // guards frames, and that each write is whole
-	frames frames
+	mu   sync.Mutex // guards sent, and that each write is whole
+	sent frames
+
+	reading  sync.Mutex // guards received, and that it has each read in its turn
+	received frames
+}
+
+// newWebSocket goes on where the handshake has ended, and the client has perhaps sent
+// something already.
+func newWebSocket(conn net.Conn, early []byte, ended *atomic.Bool) *webSocket {
+	w := &webSocket{Conn: conn, ended: ended}
+	w.received.pass(early)
+	return w
 }
 
 // goodbyeTime is how long an end takes at most: for the client to take what it was sent
-// before, and to close the connection from its side. Closed at once, it could lose
-// the close frame, if it had sent something meanwhile.
+// before, and to say goodbye as well. Where the connection is closed before that, a browser
+// tells the page that it was lost, and a client that has sent something meanwhile may
+// never get to read the close frame.
 const goodbyeTime = time.Second
 
 // The statuses of close frames.
@@ -49,16 +60,25 @@ func (w *webSocket) Write(b []byte) (int, error) {
 		return 0, errStreamEnded
 	}
 	n, err := w.Conn.Write(b)
-	w.frames.pass(b[:n])
+	w.sent.pass(b[:n])
 	return n, err
 }
 
 // Read passes nothing on once the stream has ended.
 func (w *webSocket) Read(b []byte) (int, error) {
-	n, err := w.Conn.Read(b)
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	n, err := w.receive(b)
 	if w.ended.Load() {
 		return 0, errStreamEnded
 	}
+	return n, err
+}
+
+// receive needs reading.
+func (w *webSocket) receive(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.received.pass(b[:n])
 	return n, err
 }
 
@@ -67,7 +87,11 @@ func (w *webSocket) CloseWrite() error {
 	if w.ended.Load() {
 		return errStreamEnded
 	}
-	return closeWrite(w.Conn)
+	half, ok := w.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
 }
 
 // Close leaves a stream that has ended to end.
@@ -83,20 +107,32 @@ func (w *webSocket) Close() error {
 func (w *webSocket) end(code verifier.Code) {
 	defer func() { _ = w.Conn.Close() }()
 	_ = w.SetDeadline(time.Now().Add(goodbyeTime))
-	if w.sayGoodbye(code) && closeWrite(w.Conn) == nil {
-		_, _ = io.Copy(io.Discard, w.Conn)
+	if w.sayGoodbye(code) {
+		w.awaitGoodbye()
+	}
+}
+
+// awaitGoodbye reads and drops what the client sends up to its close frame.
+func (w *webSocket) awaitGoodbye() {
+	w.reading.Lock() // whoever reads already has what comes first
+	defer w.reading.Unlock()
+	dropped := make([]byte, 4<<10)
+	for !w.received.over() {
+		if _, err := w.receive(dropped); err != nil {
+			return
+		}
 	}
 }
 
 func (w *webSocket) sayGoodbye(code verifier.Code) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.frames.between() {
+	if !w.sent.between() {
 		return false
 	}
 	goodbye := closeFrame(code)
 	_, err := w.Conn.Write(goodbye)
-	w.frames.pass(goodbye)
+	w.sent.pass(goodbye)
 	return err == nil
 }
 
@@ -110,20 +146,12 @@ func closeFrame(code verifier.Code) []byte {
 	return append([]byte{finalFrame | closeOpcode, byte(len(payload))}, payload...) //nolint:gosec // a code is short
 }
 
-func closeWrite(conn net.Conn) error {
-	half, ok := conn.(interface{ CloseWrite() error })
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	return half.CloseWrite()
-}
-
 // frames follows what one side of a WebSocket sends, to know where a frame ends (RFC 6455
 // section 5.2). Its zero value is at the beginning.
 type frames struct {
 	head   []byte // of the frame that has begun, as long as it is not known how long that is
 	rest   uint64 // how much of the payload is still to come
-	closed bool   // a close frame was sent: no other may follow
+	closed bool   // a close frame has begun: no other may follow
 }
 
 const (
@@ -135,7 +163,12 @@ const (
 )
 
 // between says whether a frame may be put here.
-func (f *frames) between() bool { return len(f.head) == 0 && f.rest == 0 && !f.closed }
+func (f *frames) between() bool { return f.whole() && !f.closed }
+
+// over says whether a close frame was sent, to its end.
+func (f *frames) over() bool { return f.whole() && f.closed }
+
+func (f *frames) whole() bool { return len(f.head) == 0 && f.rest == 0 }
 
 // pass takes note of what is sent.
 func (f *frames) pass(b []byte) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func openSocket(t *testing.T) (ws *webSocket, client net.Conn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ws = &webSocket{Conn: server, ended: new(atomic.Bool)}
+	ws = newWebSocket(server, nil, new(atomic.Bool))
 	t.Cleanup(func() { _, _ = server.Close(), client.Close() })
 	return ws, client
 }
@@ -97,19 +98,26 @@ func TestWebSocketIsToldWhyItEnds(t *testing.T) {
 			if _, err := ws.Write(message); err == nil {
 				t.Error("something was sent after the end")
 			}
-			ended := make(chan struct{})
-			go func() { ws.end(c.code); close(ended) }()
-			got, err := io.ReadAll(client)
-			if want := string(c.sent) + c.want; err != nil || string(got) != want {
-				t.Errorf("got %q, %v, want %q", tail(got), err, tail([]byte(want)))
+			go ws.end(c.code)
+			got := make([]byte, len(c.sent)+len(c.want))
+			if _, err := io.ReadFull(client, got); err != nil || string(got) != string(c.sent)+c.want {
+				t.Errorf("got %q, %v, want %q", tail(got), err, c.want)
 			}
-			_ = client.Close()
-			<-ended
-			if _, err := ws.Conn.Write(message); err == nil {
-				t.Error("the connection is open")
+			if c.want != "" { // a message is under way; then the client parts
+				if _, err := client.Write(slices.Concat(masked(0x82, "to be dropped"), masked(0x88, "\x03\xe8"))); err != nil {
+					t.Errorf("the connection was closed before the client had parted: %v", err)
+				}
+			}
+			if rest, err := io.ReadAll(client); len(rest) != 0 || err != nil {
+				t.Errorf("got %q, %v, want the end", rest, err)
 			}
 		})
 	}
+}
+
+// masked is a frame as clients send it.
+func masked(first byte, payload string) []byte {
+	return append([]byte{first, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...)
 }
 
 func tail(b []byte) []byte { return b[max(0, len(b)-40):] }
@@ -119,7 +127,7 @@ func TestWebSocketEndsThoughTheClientDoesNot(t *testing.T) {
 	t.Run("it does not read", func(t *testing.T) {
 		server, client := net.Pipe() // which holds nothing, so that whoever writes waits
 		t.Cleanup(func() { _ = client.Close() })
-		ws := &webSocket{Conn: server, ended: new(atomic.Bool)}
+		ws := newWebSocket(server, nil, new(atomic.Bool))
 		written := make(chan error, 1)
 		go func() {
 			_, err := ws.Write(frame(0x82, 300))

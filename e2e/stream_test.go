@@ -2,7 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 )
@@ -128,11 +128,12 @@ func TestPageLearnsThatItsStreamsHaveEnded(t *testing.T) {
 	b.evaluate(t, watchStreams)
 	mustHappen := func(want ...string) {
 		t.Helper()
-		var got string
-		pollUntil(t, "the page has seen "+strings.Join(want, ", "), func() bool {
-			got = strings.Join(texts(b.evaluate(t, `events.toSorted()`)), ", ")
-			return got == strings.Join(want, ", ")
-		})
+		var got []string
+		for deadline := time.Now().Add(patience); !slices.Equal(got, want); time.Sleep(10 * time.Millisecond) {
+			if got = texts(b.evaluate(t, `events.toSorted()`)); time.Now().After(deadline) {
+				t.Fatalf("the page has seen %q, want %q", got, want)
+			}
+		}
 	}
 	mustHappen("socket: alice", "source: alice")
 	g.revoke(t, token)
