@@ -20,24 +20,25 @@ func withoutTokens(s string) string {
 	if !strings.ContainsAny(s, ".%") {
 		return s
 	}
-	s = withoutPlainTokens(s)
+	s, _ = withoutPlainTokens(s)
 	deeper := s
 	for range decodingDepth {
 		if !holdsEscape(deeper) {
 			return s
 		}
 		deeper = unescapeLeniently(deeper)
-		if withoutPlainTokens(deeper) != deeper {
+		if _, found := withoutPlainTokens(deeper); found {
 			return "…"
 		}
 	}
 	return s
 }
 
-// withoutPlainTokens leaves out those whose letters are encoded one by one, if at all.
-func withoutPlainTokens(s string) string {
+// withoutPlainTokens leaves out those whose letters are encoded one by one, if at all, and says
+// whether there are any.
+func withoutPlainTokens(s string) (kept string, found bool) {
 	plain := percentDecoded(s)
-	var kept strings.Builder
+	var b strings.Builder
 	copied, i, n := 0, 0, 0 // of s; of s and of plain, where the same character begins
 	inText := func(offset int) int {
 		for ; n < offset; n++ {
@@ -51,17 +52,17 @@ func withoutPlainTokens(s string) string {
 			end++
 		}
 		if isToken(plain[start:end]) {
-			kept.WriteString(s[copied:inText(start)])
-			kept.WriteString("…")
+			b.WriteString(s[copied:inText(start)])
+			b.WriteString("…")
 			copied = inText(end)
 		}
 		start = end
 	}
 	if copied == 0 {
-		return s
+		return s, false
 	}
-	kept.WriteString(s[copied:])
-	return kept.String()
+	b.WriteString(s[copied:])
+	return b.String(), true
 }
 
 // percentDecoded is s as [charAt] reads it.
