@@ -225,8 +225,10 @@ func (m *missCounter) Observe(_ context.Context, e gateway.Event) {
 	}
 }
 
+// Who came first has the work begun, and leaves. Both callers have to be in the flight by then.
 func TestACallerThatLeavesCancelsNobody(t *testing.T) {
-	w := newWorld(t)
+	misses := &missCounter{}
+	w := newWorld(t, func(c *gateway.Config) { c.Observer = misses })
 	token := w.external("alice")
 	w.local.hold = make(chan struct{})
 	leaving, leave := context.WithCancel(context.Background())
@@ -236,6 +238,9 @@ func TestACallerThatLeavesCancelsNobody(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	go func() { _, err := w.env.Authenticate(context.Background(), token); stayed <- err }()
+	for misses.Load() < 2 {
+		time.Sleep(time.Millisecond)
+	}
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller that left got %v", err)
