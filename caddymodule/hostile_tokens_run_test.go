@@ -21,6 +21,7 @@ func TestHostileTokenIsRefusedByEveryWay(t *testing.T) {
 	g.rememberControls()
 	g.overEveryWay(t, "controls", g.good, accepted)
 	g.refuseAll(t, "after its control", g.bad)
+	g.overEveryWay(t, "controls that end", g.good, ended)
 	g.wantInNoLog()
 }
 

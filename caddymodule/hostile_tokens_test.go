@@ -150,7 +150,7 @@ func (g *vectorGateway) caddyfile() (environments, site string) {
 		routes.WriteString("handle /" + e.name + "/* {\n byoa " + e.name + " {\n allow_query token\n }\n" +
 			" step_up /" + e.name + "/export wallet:export\n reverse_proxy {{upstream}}\n}\n")
 	}
-	return all.String(), "byoa_api {\n environment" + names.String() + "\n}\n" + routes.String()
+	return all.String(), "byoa_api {\n environment" + names.String() + "\n check public\n}\n" + routes.String()
 }
 
 func (e *vectorEnvironment) caddyfile(t *testing.T) string {
@@ -181,5 +181,5 @@ func (e *vectorEnvironment) caddyfile(t *testing.T) string {
 		rules += "max_lifetime " + e.config.Assertion.MaxLifetime.String() + "\n"
 	}
 	return "environment " + e.name + " {\n id " + e.id + "\n issuer https://" + e.host + "\n jwks_file " + file +
-		"\n cookie_name jwt\n store memory\n" + rules + "}\n}\n"
+		"\n cookie_name jwt\n session {\n cookie " + sessionCookie + "\n }\n store memory\n" + rules + "}\n}\n"
 }

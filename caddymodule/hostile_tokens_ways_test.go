@@ -1,6 +1,7 @@
 package caddymodule_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -21,9 +22,14 @@ type tokenWay struct {
 	refusal   int    // the status of one, with the code of the verifier
 	without   string // what is answered where the token is empty
 	tooLong   string // what is answered where it is longer than a body may be
+	control   string // what is answered to a good one; if empty, 200
+	ends      bool   // a good one is good no more
 }
 
-// tokenWays are all that there are.
+// tokenWays are those in which a request brings one token to be verified. Not among them are the caller of
+// an exchange, who needs a good assertion beside, and the session cookie at the endpoints other than
+// /users: all of these are read as the caller of an endpoint is, or as that cookie. Nor is a header of
+// another name, since Authorization would have to go for it.
 var tokenWays = []tokenWay{
 	{
 		name: "in the header", refusal: 401, without: "400 bad_request", inField: true,
@@ -35,6 +41,12 @@ var tokenWays = []tokenWay{
 		name: "in the cookie", refusal: 401, without: "401 token_missing", inField: true,
 		request: func(p *presented, token string) wireRequest {
 			return p.at.read([2]string{"Cookie", "a=1; jwt=" + token + "; b=2"})
+		},
+	},
+	{
+		name: "in the session cookie", refusal: 401, without: "401 token_missing", inField: true,
+		request: func(p *presented, token string) wireRequest {
+			return p.at.read([2]string{"Cookie", "a=1; " + sessionCookie + "=" + token + "; b=2"})
 		},
 	},
 	{
@@ -64,6 +76,38 @@ var tokenWays = []tokenWay{
 		},
 	},
 	{
+		name: "at a refresh", refusal: 401, without: "401 token_missing", inField: true,
+		control: "400 bad_request", // only a session can be carried on
+		request: func(p *presented, token string) wireRequest { return p.at.ask("refresh", token, nil) },
+	},
+	{
+		name: "asking who it is", refusal: 401, without: "401 token_missing", inField: true,
+		request: func(p *presented, token string) wireRequest {
+			r := p.at.ask("users", token, nil)
+			r.method = "GET"
+			return r
+		},
+	},
+	{
+		name: "asking who it is by session cookie", refusal: 401, without: "401 token_missing", inField: true,
+		request: func(p *presented, token string) wireRequest {
+			r := p.at.ask("users", "", nil)
+			r.method, r.lines = "GET", append(r.lines, [2]string{"Cookie", sessionCookie + "=" + token})
+			return r
+		},
+	},
+	{
+		name: "signing out", refusal: 401, without: "401 token_missing", inField: true,
+		control: "204 " + verifiertest.OK, ends: true,
+		request: func(p *presented, token string) wireRequest { return p.at.ask("revoke", token, nil) },
+	},
+	{
+		name: "asked about by anybody", refusal: 200, without: "400 bad_request", tooLong: "400 bad_request",
+		request: func(p *presented, token string) wireRequest {
+			return p.at.publicQuestion(map[string]string{"encodedJwt": token})
+		},
+	},
+	{
 		name: "asked about", admin: true, refusal: 200, without: "400 ", tooLong: "400 ",
 		request: func(p *presented, token string) wireRequest {
 			return p.at.question(map[string]string{"encodedJwt": token})
@@ -89,6 +133,12 @@ var tokenWays = []tokenWay{
 			return p.at.question(map[string]string{"assertion": token, "subject": p.subject})
 		},
 	},
+	{
+		name: "asked about with a user by anybody", assertion: true, refusal: 200,
+		request: func(p *presented, token string) wireRequest {
+			return p.at.publicQuestion(map[string]string{"assertion": token, "subject": p.subject})
+		},
+	},
 }
 
 func (e *vectorEnvironment) read(line [2]string) wireRequest {
@@ -105,6 +155,10 @@ func (e *vectorEnvironment) ask(endpoint, bearer string, body map[string]string)
 
 func (e *vectorEnvironment) question(body map[string]string) wireRequest {
 	return posting(on(e.name, "check"), body)
+}
+
+func (e *vectorEnvironment) publicQuestion(body map[string]string) wireRequest {
+	return posting("/api/v0/environments/"+e.id+"/externalJwt/check", body)
 }
 
 func posting(target string, body map[string]string) wireRequest {
@@ -173,8 +227,21 @@ func said(a wireAnswer) string {
 	return verifiertest.OK
 }
 
-// accepted is what the gateway has to say of a control.
-func accepted(tokenWay, *presented, string) string { return "200 " + verifiertest.OK }
+// accepted is what the gateway has to say of a control, which has to stay one.
+func accepted(w tokenWay, _ *presented, _ string) string {
+	if w.ends {
+		return ""
+	}
+	return cmp.Or(w.control, "200 "+verifiertest.OK)
+}
+
+// ended is what it has to say of a control that is not needed any more.
+func ended(w tokenWay, _ *presented, _ string) string {
+	if w.ends {
+		return w.control
+	}
+	return ""
+}
 
 // refusedAs is what it has to say of any other vector. It is nothing where the way cannot carry the
 // token, so that what arrives is another one.
