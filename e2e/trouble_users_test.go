@@ -90,6 +90,7 @@ type spentRequest struct {
 	number string
 	status int // of every further one
 	code   string
+	taken  time.Time
 }
 
 var troubledTurns = []func(*troubledUser) error{
@@ -232,15 +233,25 @@ func (u *troubledUser) spend(r spentRequest, signed ...string) error {
 			return err
 		}
 	}
-	if u.spent = append(u.spent, r); len(u.spent) > maxSpent {
-		u.storm.api.forget(u.spent[0].number)
-		u.spent = u.spent[1:]
-	}
+	u.keep(r)
 	return u.mustBeSpent(r)
 }
 
-// maxSpent is how many proofs a user keeps to try them at the end.
-const maxSpent = 100
+// A user keeps this many proofs to try them at the end, and none that is older than the last one
+// by more: it would be refused because it, or the key that signed it, is no longer good.
+const (
+	maxSpent = 100
+	maxAge   = time.Minute
+)
+
+func (u *troubledUser) keep(r spentRequest) {
+	r.taken = time.Now()
+	u.spent = append(u.spent, r)
+	for len(u.spent) > maxSpent || r.taken.Sub(u.spent[0].taken) > maxAge {
+		u.storm.api.forget(u.spent[0].number)
+		u.spent = u.spent[1:]
+	}
+}
 
 // mustBeSpent returns an error unless a proof is refused, and the upstream was reached with it
 // no more than once.
@@ -266,8 +277,11 @@ func (u *troubledUser) mustBeMine(got *answer, scope any) error {
 	return nil
 }
 
+// assertionLifetime is longer than a user insists.
+const assertionLifetime = 50 * time.Minute
+
 func (u *troubledUser) assertion() (string, error) {
-	return u.sign(claims{"typ": stepUpType}, assertionClaims("wallet:export", claims{"sub": u.name, "exp": time.Now().Add(50 * time.Minute).Unix()}))
+	return u.sign(claims{"typ": stepUpType}, assertionClaims("wallet:export", claims{"sub": u.name, "exp": time.Now().Add(assertionLifetime).Unix()}))
 }
 
 func (u *troubledUser) sign(header, payload claims) (string, error) {
