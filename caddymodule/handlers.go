@@ -51,10 +51,11 @@ type Gate struct {
 	PassErrors bool `json:"pass_errors,omitempty"`
 
 	// Whether this handler guards nothing, and stands beside a gate that has a matcher, behind
-	// it and without one: from the requests that the matcher leaves out it takes what only the gate may set
+	// it and without one: from the requests that the matcher leaves out it takes what only gates may set
 	// (`token_header` unless that is `Authorization`, `elevated_header`, `claim_headers`) and what asks for
 	// another route, and it refuses ambiguous paths but for `allow_path`. A request
-	// that another `byoa` handler has let on stays as that one has made it.
+	// that another `byoa` handler has let on stays as that one has made it; one that another is
+	// still to judge has to pass both, so what that one allows as a path belongs here, too.
 	// The Caddyfile adds such a handler to each `byoa <matcher>`. Default: false.
 	Beside bool `json:"beside,omitempty"`
 
