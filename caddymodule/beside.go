@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -33,7 +34,7 @@ func (g *Gate) checkBeside() error {
 
 // serveBeside lets every request on, without a session: clean, if no gate has let it on, and
 // without the headers that only gates may set which have not. A gate that is still to come
-// is another matter: it finds what the client has sent, see [sendBack].
+// is another matter: it finds what the client has sent, see [Gate.sendBack].
 func (g *Gate) serveBeside(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	admitted := admissionOf(r)
 	g.setAside(r, admitted)
@@ -72,12 +73,13 @@ func (g *Gate) setAside(r *http.Request, admitted *admission) {
 	}
 }
 
-// sendBack gives a gate the headers that were taken away beside another one. It judges them
-// like all others, and takes away itself what nobody behind it may see.
-func sendBack(r *http.Request) {
+// sendBack gives the gate the headers that it reads, where they were taken away beside another
+// one. It judges them like all others, and takes away itself what nobody behind it may see.
+func (g *Gate) sendBack(r *http.Request) {
 	aside, _ := r.Context().Value(asideKey{}).(http.Header)
 	for name, values := range aside {
-		if _, set := r.Header[name]; !set {
+		_, set := r.Header[name]
+		if reads := sameName(name, g.live.config.Header) || slices.Contains(proofHeaders, foldName(name)); reads && !set {
 			r.Header[name] = values
 		}
 	}

@@ -47,7 +47,9 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("byoa: allow_path: %w", err)
 	}
 	g.sources = newSources(e.Header, e.CookieName, e.Session.Cookie, g.AllowQuery)
-	g.manageHeaders()
+	if err := g.manageHeaders(); err != nil {
+		return fmt.Errorf("byoa: %w", err)
+	}
 	g.logger = ctx.Logger()
 	hideFromLogs(hidden{headers: []string{g.TokenHeader.Name, g.ElevatedHeader}, query: []string{g.AllowQuery}})
 	if g.AllowQuery != "" {

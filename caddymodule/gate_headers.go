@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -11,12 +12,26 @@ import (
 type gateHeaders struct {
 	mu    sync.Mutex
 	names []string
+	kept  []string // in which a gate passes the external JWT on
 }
 
-func (h *gateHeaders) add(names []string) {
+// add takes what a gate sets, and the header in which it passes the external JWT on, if it
+// does. No header can be both: what one gate passes on, another one would take away.
+func (h *gateHeaders) add(names []string, kept string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.names = append(h.names, names...)
+	if kept != "" {
+		h.kept = append(h.kept, kept)
+	}
+	for _, kept := range h.kept {
+		isKept := func(name string) bool { return sameName(name, kept) }
+		if foldName(kept) != "authorization" && slices.ContainsFunc(h.names, isKept) {
+			return fmt.Errorf("%s: one byoa handler of the config passes the external JWT on in it (keep_external), and another one sets it, "+
+				"so every one takes away what clients send there: set another header", kept)
+		}
+	}
+	return nil
 }
 
 // all are those of every gate, once the config is provisioned. Authorization is not one of
@@ -28,9 +43,14 @@ func (h *gateHeaders) all() []string {
 }
 
 // manageHeaders says which headers the gate sets, and which it takes away.
-func (g *Gate) manageHeaders() {
-	own := g.managedNames()
-	g.live.headers.add(own)
+func (g *Gate) manageHeaders() error {
+	own, kept := g.managedNames(), ""
+	if g.KeepExternal {
+		kept = g.live.config.Header
+	}
+	if err := g.live.headers.add(own, kept); err != nil {
+		return err
+	}
 	if g.Beside {
 		own = nil // it sets none
 	}
@@ -45,4 +65,5 @@ func (g *Gate) manageHeaders() {
 		}
 		return newManaged(names...)
 	})
+	return nil
 }

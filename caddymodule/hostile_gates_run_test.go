@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -61,6 +62,25 @@ func TestGatesOnOneRouteLeaveEachOthersHeaders(t *testing.T) {
 	for name := range forged {
 		if got := g.upstream.last(t).Header[name]; len(got) != 1 || got[0] == "evil" {
 			t.Errorf("%s is %q", name, got)
+		}
+	}
+}
+
+// What one gate passes on, a gate elsewhere in the config would take away, and nobody would know why.
+func TestKeptHeaderIsNotTakenAwayByAnotherGate(t *testing.T) {
+	for header, want := range map[string]bool{"X-Jwt": false, "x_jwt": false, "X-Other": true} {
+		for _, sites := range []string{
+			"handle /a/* {\n byoa {\n token_header " + header + "\n }\n}\n handle {\n byoa {\n token_header X-Session\n keep_external\n }\n reverse_proxy {{upstream}}\n}",
+			"handle /a/* {\n byoa {\n token_header X-Session\n keep_external\n }\n reverse_proxy {{upstream}}\n}\n handle {\n byoa {\n token_header " + header + "\n }\n}",
+		} {
+			g := prepare(t)
+			err := g.tryLoad("environment {\n {{environment}}\n header X-Jwt\n}", sites)
+			if want != (err == nil) {
+				t.Errorf("a token in %s: %v", header, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), "X-Jwt: one byoa handler of the config passes the external JWT on in it") {
+				t.Errorf("a token in %s: %v", header, err)
+			}
 		}
 	}
 }

@@ -30,7 +30,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	w = g.live.cors.wrap(w, r)
 	watch(r, g.live.observer.audit)
 
-	sendBack(r)
+	g.sendBack(r)
 	brought, proof, err := g.take(r)
 	g.strip(r)
 	a := &admission{gate: g, proof: proof, preflight: passPreflight(r)}

@@ -31,6 +31,9 @@ func withoutTokens(s string) string {
 			return "…"
 		}
 	}
+	if holdsEscape(deeper) {
+		return "…" // nobody encodes this often in good faith
+	}
 	return s
 }
 
