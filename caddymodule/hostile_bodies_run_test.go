@@ -116,7 +116,7 @@ func finish(client http.RoundTripper, r *http.Request, begun func()) outcome {
 
 // halvesSite asks for a session alone, and on another path for a proof.
 func halvesSite(h *halves, lines string) string {
-	return wireSite(`byoa_api
+	return `byoa_api
 	byoa
 	step_up {
 		/plain/{way} -
@@ -125,7 +125,7 @@ func halvesSite(h *halves, lines string) string {
 	reverse_proxy ` + h.address + ` {
 		flush_interval -1
 		` + lines + `
-	}`)
+	}`
 }
 
 // A passage is a way to be let through, with what it takes.

@@ -13,7 +13,7 @@ import (
 func TestTwoTokensWhileThereAreNoKeys(t *testing.T) {
 	g := prepareWire(t)
 	g.issuer.Fail(true)
-	g.load(forwardedEnvironment, wireSite(plainSite))
+	g.load(forwardedEnvironment, plainSite)
 	const refresh = "/api/v0/sdk/" + environmentID + "/refresh"
 	one, two := g.external("alice"), g.external("bob")
 	authorization := func(value string) [2]string { return [2]string{"Authorization", value} }

@@ -53,23 +53,19 @@ type wireAnswer struct {
 func startWire(t *testing.T, environment, site string, servers ...string) *running {
 	t.Helper()
 	g := prepareWire(t, servers...)
-	g.load(environment, wireSite(site))
+	g.load(environment, site)
 	return g
 }
 
-// prepareWire is [startWire] for what has yet to be changed: load it with the site of [wireSite].
+// prepareWire is [startWire] for what has yet to be changed, and loaded.
 func prepareWire(t *testing.T, servers ...string) *running {
 	t.Helper()
-	g := prepare(t)
-	g.site = "https://localhost:" + portOf(g.address) + ", https://:" + portOf(g.address) // every Host is served
+	g := prepareTLS(t)
+	g.site += ", https://:" + portOf(g.address) // every Host is served
 	if len(servers) > 0 {
 		g.options += "\nservers {\n" + strings.Join(servers, "\n") + "\n}\n"
 	}
 	return g
-}
-
-func wireSite(site string) string {
-	return "bind 127.0.0.1\ntls internal\n" + site
 }
 
 // overEveryProtocol runs the test over HTTP/1.1 (bytes as given, over TLS), HTTP/2 (frames as
@@ -141,18 +137,13 @@ func (p *wirePool) send(t *testing.T, r wireRequest) wireAnswer {
 	return answer
 }
 
-// take is a free connection, or a new one: the certificate is made while the server already listens.
+// take is a free connection, or a new one.
 func (p *wirePool) take() (wireConn, error) {
 	select {
 	case conn := <-p.free:
 		return conn, nil
 	default:
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := p.dial(p.g)
-		if err == nil || time.Now().After(deadline) {
-			return conn, err
-		}
+		return p.dial(p.g)
 	}
 }
 

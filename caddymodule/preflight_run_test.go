@@ -14,11 +14,9 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// protocols are clients of the gateway by what they speak. It has to be one with a
-// certificate, which is made while the server already listens.
+// protocols are clients of the gateway of [prepareTLS] by what they speak.
 func (g *running) protocols() map[string]http.RoundTripper {
 	g.t.Helper()
-	g.waitForCertificate()
 	trust := func() *tls.Config { return &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"} }
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, g.address)
@@ -45,9 +43,8 @@ type unsized struct{ io.Reader }
 // A browser speaks HTTP/3 with the gateway as soon as it has learned that it can, which Caddy
 // tells it with every answer. There nobody says that a request has no body.
 func TestPreflightsOverEveryProtocol(t *testing.T) {
-	g := prepare(t)
-	g.site = "https://localhost:" + portOf(g.address)
-	g.load(sdkEnvironment, "bind 127.0.0.1\n\ttls internal\n"+plainSite)
+	g := prepareTLS(t)
+	g.load(sdkEnvironment, plainSite)
 	for protocol, client := range g.protocols() {
 		for body, with := range map[string]func() io.Reader{
 			"no body":                   func() io.Reader { return nil },
@@ -92,9 +89,8 @@ func (g *running) wantPassedOn(client http.RoundTripper, protocol string, body i
 
 // With a body it is no question, and needs what any request needs.
 func TestPreflightWithABodyIsARequestOverEveryProtocol(t *testing.T) {
-	g := prepare(t)
-	g.site = "https://localhost:" + portOf(g.address)
-	g.load(sdkEnvironment, "bind 127.0.0.1\n\ttls internal\n"+plainSite)
+	g := prepareTLS(t)
+	g.load(sdkEnvironment, plainSite)
 	for protocol, client := range g.protocols() {
 		if res := g.preflight(client, protocol, strangerOrigin, "/wallets/1", strings.NewReader("pay")); res.StatusCode != 401 {
 			t.Errorf("%s: %d, want 401", protocol, res.StatusCode)
@@ -108,18 +104,6 @@ func TestPreflightWithABodyIsARequestOverEveryProtocol(t *testing.T) {
 			t.Errorf("%s: %d without a body, want 200", protocol, res.StatusCode)
 		}
 	}
-}
-
-func (g *running) waitForCertificate() {
-	g.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		conn, err := tls.Dial("tcp", g.address, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost"})
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-	}
-	g.t.Fatal("the gateway has no certificate")
 }
 
 // preflight sends a preflight.

@@ -37,6 +37,7 @@ type running struct {
 	upstream *upstream
 	address  string                      // host:port of the site
 	site     string                      // its address in the Caddyfile; empty: plain HTTP at address
+	lines    string                      // of the site, whatever it is
 	options  string                      // further global options
 	sites    string                      // further sites
 	admin    string                      // host:port of the admin API; empty: off
@@ -91,14 +92,10 @@ func (g *running) load(environment, site string) {
 
 func (g *running) tryLoad(environment, site string) error {
 	g.t.Helper()
-	certificates := "auto_https off"
-	if g.site != "" {
-		certificates = "auto_https disable_redirects\n	skip_install_trust"
-	}
 	text := `{
 	persist_config off
 	admin ` + cmp.Or(g.admin, "off") + `
-	` + certificates + `
+	auto_https off
 	` + g.options + `
 	storage file_system ` + filepath.Join(g.storage(), "storage") + `
 	log {
@@ -112,6 +109,7 @@ func (g *running) tryLoad(environment, site string) error {
 }
 ` + cmp.Or(g.site, "http://"+g.address) + ` {
 	log
+	` + g.lines + `
 ` + site + `
 }
 ` + g.sites + `
