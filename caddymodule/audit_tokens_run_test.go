@@ -40,13 +40,21 @@ func (a *audited) signed(header string) string {
 // A writing is a path with a token in it, and what of the path is for the log.
 type writing struct{ how, path, logged string }
 
+// encodedWhole is s with every character percent-encoded, again and again.
+func encodedWhole(s string, times int) string {
+	for range times {
+		var b strings.Builder
+		for i := range len(s) {
+			fmt.Fprintf(&b, "%%%02X", s[i])
+		}
+		s = b.String()
+	}
+	return s
+}
+
 func writingsOf(token string) []writing {
 	dots := func(as string) string { return strings.ReplaceAll(token, ".", as) }
 	first, rest := token[0], token[1:]
-	var letters strings.Builder
-	for i := range len(token) {
-		fmt.Fprintf(&letters, "%%%x", token[i])
-	}
 	return []writing{
 		{"as it is", "/ws/" + token + "/x", "/ws/…/x"},
 		{"as a parameter", "/ws%3Ftoken=" + token + "%26a=1", "/ws%3Ftoken=…%26a=1"},
@@ -58,9 +66,10 @@ func writingsOf(token string) []writing {
 		{"dots encoded twice", "/" + dots("%252E"), "/…"},
 		{"first letter encoded", fmt.Sprintf("/x/%%%x%s", first, rest), "/x/…"},
 		{"first letter encoded twice", fmt.Sprintf("/x/%%25%X%s", first, rest), "/x/…"},
-		{"every letter encoded", "/" + letters.String() + "/y", "/…/y"},
-		{"every letter encoded twice", "/" + strings.NewReplacer("%", "%25", "0", "%30", "1", "%31", "2", "%32", "3", "%33", "4", "%34", "5", "%35", "6", "%36", "7", "%37").Replace(letters.String()), "…"},
+		{"every letter encoded", "/" + encodedWhole(token, 1) + "/y", "/…/y"},
+		{"every letter encoded twice", "/" + encodedWhole(token, 2), "…"},
 		{"dots encoded whole twice", "/" + dots("%25%32%45"), "…"},
+		{"dots encoded whole six times", "/" + dots(encodedWhole(".", 6)), "…"},
 		{"broken into lines", "/" + token[:9] + "%0A" + token[9:40] + "%0D%0A" + token[40:], "/…"},
 		{"padded", "/" + dots("=."), "/…"},
 		{"padded twice", "/" + dots("%3D=."), "/…"},

@@ -84,3 +84,32 @@ func TestKeptHeaderIsNotTakenAwayByAnotherGate(t *testing.T) {
 		}
 	}
 }
+
+// The query parameter that one gate passes on is not for a gate behind it to take away; one that none
+// passes on does not arrive, whatever else is kept.
+func TestQueryTokenIsKeptByTheGateThatReadsItThereAlone(t *testing.T) {
+	const keeps, reads, neither = "byoa {\n token_header X-Session\n keep_external\n", "byoa {\n token_header X-Session\n", "}\n"
+	const query = "allow_query tok\n}\n"
+	for name, c := range map[string]struct {
+		gates   string
+		arrives bool
+	}{
+		"kept":                           {keeps + query, true},
+		"kept by the first of three":     {keeps + query + reads + neither + reads + query, true},
+		"not kept":                       {reads + query, false},
+		"the header kept, not the query": {keeps + neither + reads + query, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, plainEnvironment, "route {\n"+c.gates+"reverse_proxy {{upstream}}\n}")
+			r := request{path: "/1?a=b&tok=" + g.external("alice")}
+			if !c.arrives && name != "not kept" {
+				r.bearer = g.external("alice")
+			}
+			g.want(r, 200, "")
+			got := g.upstream.last(t).URL.Query()
+			if arrived := got.Has("tok"); arrived != c.arrives || got.Get("a") != "b" {
+				t.Errorf("the parameter arrived: %t, want %t; a is %q", arrived, c.arrives, got.Get("a"))
+			}
+		})
+	}
+}

@@ -134,17 +134,12 @@ func (c *client) send(r request) (got response, again bool, err error) {
 }
 
 func (c *client) try(r request) (response, error) {
-	req, err := c.g.newRequest(r)
-	if err != nil {
-		return response{}, err
-	}
-	res, err := c.http.Do(req)
-	if err != nil {
-		return response{}, err
-	}
-	got, err := readResponse(res)
-	if err != nil {
+	got, err := (&caller{c.g, c.http}).call(r)
+	switch {
+	case err != nil && got.status != 0:
 		return got, fmt.Errorf("the answer %d is cut off: %w", got.status, err)
+	case err != nil:
+		return got, err
 	}
 	config := got.header.Get("X-Config")
 	c.config.Store(&config)

@@ -171,38 +171,22 @@ func (u *troubledUser) read(token string) error {
 
 // exportWithAssertion presents an assertion, twice.
 func (u *troubledUser) exportWithAssertion() error {
-	session, err := u.signIn()
-	if err != nil {
-		return err
-	}
-	for range perSession {
-		assertion, err := u.assertion()
-		if err != nil {
-			return err
-		}
+	return u.withAssertions(func(session, assertion string) error {
 		r := spentRequest{request: post(export).bearer(session).assertion(assertion), status: 401, code: "replayed"}
 		if err := u.spend(r, assertion); err != nil {
 			return fmt.Errorf("using an assertion: %w", err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // exportWithElevated exchanges an assertion for an elevated token, and presents both twice.
 func (u *troubledUser) exportWithElevated() error {
-	session, err := u.signIn()
-	if err != nil {
-		return err
-	}
-	for range perSession {
-		assertion, err := u.assertion()
-		if err != nil {
-			return err
-		}
+	return u.withAssertions(func(session, assertion string) error {
 		exchange := spentRequest{request: verifyRequest(session, assertion), status: 422, code: "replayed"}
 		got, again, err := u.insist(exchange.request, assertion)
 		if again && got != nil && got.text("reason") == "replayed" {
-			continue // the attempt before had the token, and its answer was lost
+			return nil // the attempt before had the token, and its answer was lost
 		}
 		if err != nil {
 			return fmt.Errorf("exchanging an assertion: %w", err)
@@ -213,6 +197,24 @@ func (u *troubledUser) exportWithElevated() error {
 		r := spentRequest{request: post(export).bearer(session).elevated(got.text("elevatedAccessToken")), status: 403, code: "elevated_used"}
 		if err := u.spend(r); err != nil {
 			return fmt.Errorf("using an elevated token: %w", err)
+		}
+		return nil
+	})
+}
+
+// withAssertions signs in, and has something done with each of some assertions.
+func (u *troubledUser) withAssertions(use func(session, assertion string) error) error {
+	session, err := u.signIn()
+	if err != nil {
+		return err
+	}
+	for range perSession {
+		assertion, err := u.assertion()
+		if err != nil {
+			return err
+		}
+		if err := use(session, assertion); err != nil {
+			return err
 		}
 	}
 	return nil
