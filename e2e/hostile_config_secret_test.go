@@ -4,23 +4,21 @@ import (
 	"crypto/rand"
 	"net/http"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 )
 
 // The URL of a JWKS may have an API key in it. Where that comes from a placeholder, nobody who asks
-// the gateway or reads its logs sees it, and Caddy shows the placeholder; on the disk it is beside the
-// keys that sign, with the key set that was fetched from there. What `{$…}` brings in is a part
-// of the Caddyfile before anybody reads it: Caddy's own /config/ and its copy of the last config have it.
+// the gateway, or reads its logs or what it kept on the disk, sees it, and Caddy shows the placeholder.
+// What `{$…}` brings in is a part of the Caddyfile before anybody reads it: Caddy's own /config/ and
+// its copy of the last config have it.
 func TestSecretOfTheConfigIsNotShown(t *testing.T) {
-	const kept, config, saved = "the file data/caddy/byoa/jwks/", "the admin API's /config/", "the file config/caddy/autosave.json"
 	for _, c := range []struct {
 		name, placeholder string
 		shown             []string
 	}{
-		{"in the running config", "{env.BYOA_TEST_KEY}", []string{kept}},
-		{"in the Caddyfile", "{$BYOA_TEST_KEY}", []string{config, saved, kept}},
+		{"in the running config", "{env.BYOA_TEST_KEY}", nil},
+		{"in the Caddyfile", "{$BYOA_TEST_KEY}", []string{"the admin API's /config/", "the file config/caddy/autosave.json"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := gatewayWithKey(t, c.placeholder)
@@ -30,9 +28,6 @@ func TestSecretOfTheConfigIsNotShown(t *testing.T) {
 			g.process.readLogs(t)
 			var found []string
 			for _, leak := range g.secrets.Leaks() {
-				if strings.HasPrefix(leak.Place, kept) {
-					leak.Place = kept // and the name of a file
-				}
 				found = append(found, leak.Place)
 			}
 			if slices.Sort(found); !slices.Equal(slices.Compact(found), c.shown) {

@@ -1,7 +1,9 @@
 package verifier
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,7 +33,7 @@ type SnapshotStore interface {
 // ahead of this machine's clock.
 type Snapshot struct {
 	Issuer  string    `json:"issuer"`
-	URL     string    `json:"url"` // of the set, or of the metadata that it was discovered by
+	Source  []byte    `json:"source"` // the SHA-256 sum of the URL, which may hold a secret, of the set or of its metadata
 	Fetched time.Time `json:"fetched"`
 	Keys    []byte    `json:"keys"` // a JWK Set, public members only
 }
@@ -108,7 +110,7 @@ func (s *RemoteKeySet) load() (*fetched, error) {
 	if err != nil {
 		return nil, err
 	}
-	if snapshot.Issuer != s.cfg.Issuer || snapshot.URL != s.fetcher.source().String() {
+	if snapshot.Issuer != s.cfg.Issuer || !bytes.Equal(snapshot.Source, s.fetcher.sum()) {
 		return nil, nil
 	}
 	keys, err := parseKeySet(snapshot.Keys, s.cfg.MaxKeys)
@@ -122,6 +124,12 @@ func (s *RemoteKeySet) load() (*fetched, error) {
 	return &fetched{keys, snapshot.Fetched}, nil
 }
 
+// sum is that of the URL which says where the keys come from.
+func (f fetcher) sum() []byte {
+	sum := sha256.Sum256([]byte(f.source().String()))
+	return sum[:]
+}
+
 // save keeps the newest set.
 func (s *RemoteKeySet) save(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
@@ -129,7 +137,7 @@ func (s *RemoteKeySet) save(ctx context.Context) error {
 	f := s.current.Load()
 	keys, err := f.keys.MarshalJSON()
 	if err == nil {
-		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, URL: s.fetcher.source().String(), Fetched: f.at, Keys: keys})
+		err = s.cfg.Snapshots.Save(ctx, Snapshot{Issuer: s.cfg.Issuer, Source: s.fetcher.sum(), Fetched: f.at, Keys: keys})
 	}
 	if err != nil {
 		return fmt.Errorf("saving %w: %w", ErrSnapshot, err)

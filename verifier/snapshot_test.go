@@ -3,6 +3,7 @@ package verifier_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io/fs"
 	"strings"
@@ -251,7 +252,7 @@ func TestRemoteSnapshotThatComesTooLate(t *testing.T) {
 	bubble(t, func(t *testing.T, o *origin) {
 		cfg := o.config()
 		cfg.Snapshots = &memory{takes: time.Second, snapshot: verifier.Snapshot{
-			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now(), Keys: o.jwks,
+			Issuer: originIssuer, Source: sourceOf(cfg.URL), Fetched: time.Now(), Keys: o.jwks,
 		}}
 		old := o.token(t)
 		o.rotate(t)
@@ -261,6 +262,11 @@ func TestRemoteSnapshotThatComesTooLate(t *testing.T) {
 		verify(t, v, o.token(t), "")
 		verify(t, v, old, verifier.CodeKeyNotFound)
 	})
+}
+
+func sourceOf(url string) []byte {
+	sum := sha256.Sum256([]byte(url))
+	return sum[:]
 }
 
 type snapshotCase struct {
@@ -273,7 +279,7 @@ func (c snapshotCase) run(t *testing.T) {
 	bubble(t, func(t *testing.T, o *origin) {
 		o.down = true
 		m := &memory{snapshot: verifier.Snapshot{
-			Issuer: originIssuer, URL: "https://issuer.example/jwks", Fetched: time.Now().Add(-time.Hour), Keys: o.jwks,
+			Issuer: originIssuer, Source: sourceOf("https://issuer.example/jwks"), Fetched: time.Now().Add(-time.Hour), Keys: o.jwks,
 		}}
 		c.change(&m.snapshot)
 		cfg := o.config()
@@ -288,7 +294,7 @@ func TestRemoteSnapshotIsBound(t *testing.T) {
 	for _, c := range []snapshotCase{
 		{"good", func(*verifier.Snapshot) {}, ""},
 		{"of another issuer", func(s *verifier.Snapshot) { s.Issuer += "/" }, verifier.CodeKeysUnavailable},
-		{"of another URL", func(s *verifier.Snapshot) { s.URL += "/" }, verifier.CodeKeysUnavailable},
+		{"of another URL", func(s *verifier.Snapshot) { s.Source = sourceOf("https://issuer.example/jwks/") }, verifier.CodeKeysUnavailable},
 		{"too old", func(s *verifier.Snapshot) { s.Fetched = s.Fetched.Add(-23 * time.Hour) }, verifier.CodeKeysUnavailable},
 		{"without a date", func(s *verifier.Snapshot) { s.Fetched = time.Time{} }, verifier.CodeKeysUnavailable},
 		{"broken", func(s *verifier.Snapshot) { s.Keys = []byte("{") }, verifier.CodeKeysUnavailable},
@@ -314,7 +320,7 @@ func TestRemoteSnapshotFromTheFuture(t *testing.T) {
 			var told error
 			cfg := o.config()
 			cfg.Snapshots = &memory{snapshot: verifier.Snapshot{
-				Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now().Add(c.ahead), Keys: o.jwks,
+				Issuer: originIssuer, Source: sourceOf(cfg.URL), Fetched: time.Now().Add(c.ahead), Keys: o.jwks,
 			}}
 			cfg.Refreshed = func(_ int, err error) {
 				if errors.Is(err, verifier.ErrSnapshot) {
@@ -340,7 +346,7 @@ func TestRemoteSnapshotFromTheFutureEndsThroughRestarts(t *testing.T) {
 		o.down = true
 		cfg := o.config()
 		cfg.Snapshots = &memory{snapshot: verifier.Snapshot{
-			Issuer: originIssuer, URL: cfg.URL, Fetched: time.Now().Add(3 * time.Minute), Keys: o.jwks,
+			Issuer: originIssuer, Source: sourceOf(cfg.URL), Fetched: time.Now().Add(3 * time.Minute), Keys: o.jwks,
 		}}
 		for _, c := range []struct {
 			after time.Duration
