@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -95,7 +94,7 @@ func providerViews(e *Environment) []providerView {
 	for _, p := range e.allProviders() {
 		views = append(views, providerView{
 			Issuer:     p.Issuer,
-			JWKSURL:    withoutQuery(p.JWKSURL),
+			JWKSURL:    p.shownURL,
 			JWKSFile:   p.JWKSFile,
 			Discovery:  p.Discovery,
 			Audience:   listed(p.Audience),
@@ -118,13 +117,3 @@ func span(d caddy.Duration) string { return time.Duration(d).String() }
 
 // listed is all, not null where it is empty.
 func listed(all []string) []string { return append([]string{}, all...) }
-
-// withoutQuery leaves out what may be an API key, put there by a placeholder.
-func withoutQuery(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.RawQuery == "" {
-		return raw
-	}
-	u.RawQuery = "…"
-	return u.String()
-}

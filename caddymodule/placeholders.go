@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -32,6 +33,25 @@ func (l *loading) text(field string, v *string) {
 	*v = resolved
 }
 
+// url resolves the placeholders in *v, the value of the named field, and returns what may be
+// shown of it: with its placeholders, any of which may be a secret, and without its query,
+// even where a placeholder brings that in.
+func (l *loading) url(field string, v *string) (shown string) {
+	written := *v
+	l.text(field, v)
+	shown, _ = l.replacer.ReplaceFunc(written, func(name string, value any) (any, error) {
+		name = "{" + name + "}"
+		if strings.Contains(caddy.ToString(value), "?") {
+			name += "?"
+		}
+		return name, nil
+	})
+	if shown, _, query := strings.Cut(shown, "?"); query {
+		return shown + "?…"
+	}
+	return shown
+}
+
 // list resolves the placeholders in each of vs.
 func (l *loading) list(field string, vs []string) {
 	for i := range vs {
@@ -42,7 +62,7 @@ func (l *loading) list(field string, vs []string) {
 // provider resolves the placeholders of p.
 func (l *loading) provider(p *Provider) {
 	l.text("issuer", &p.Issuer)
-	l.text("jwks_url", &p.JWKSURL)
+	p.shownURL = l.url("jwks_url", &p.JWKSURL)
 	l.text("jwks_file", &p.JWKSFile)
 	l.list("audience", p.Audience)
 	l.text("tls_ca", &p.TLSCA)

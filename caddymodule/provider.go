@@ -59,6 +59,8 @@ type Provider struct {
 	// One that the token calls unverified never does.
 	AssumeEmailVerified bool `json:"assume_email_verified,omitempty"`
 
+	shownURL string // JWKSURL as it may be shown, once it is resolved
+
 	file os.FileInfo // what JWKSFile names, once validated; nil where there is nothing yet
 }
 

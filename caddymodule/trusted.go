@@ -97,10 +97,11 @@ func (t *trusted) openKeys(o Opening) (keySet, error) {
 	}
 	// Kept keys are as good as the way that they came by, so they are bound to that too.
 	kept := hashed(o.EnvironmentID, p.Issuer, p.JWKSURL, string(t.ca), fmt.Sprint(p.InsecureHTTP))
-	key := "jwks " + hashed(o.Environment, kept, storageName(o.Storage))
+	key := "jwks " + hashed(o.Environment, kept, p.shownURL, storageName(o.Storage))
 	return borrow(o.lease, key, func() (*verifier.RemoteKeySet, func() error, error) {
 		set, err := verifier.NewRemoteKeySet(verifier.RemoteConfig{
 			URL:          p.JWKSURL,
+			ShownURL:     p.shownURL,
 			Issuer:       p.Issuer,
 			Discovery:    p.Discovery,
 			Client:       t.client(),

@@ -16,7 +16,7 @@ const maxURLBytes = 2048
 // 1.0 section 4, with the well-known path after that of the issuer, and by RFC 8414 section
 // 3.1, with it before. They are built from the text, in which a path may be escaped.
 func metadataURLs(issuer string, insecure bool) ([]*url.URL, error) {
-	u, err := keysURL("the issuer", issuer, insecure)
+	u, err := keysURL("the issuer", issuer, "", insecure)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (f fetcher) readMetadata(body []byte) (*url.URL, error) {
 	if len(text) > maxURLBytes { // it is to stand in errors, whole
 		return nil, fmt.Errorf("jwks_uri is longer than %d bytes", maxURLBytes)
 	}
-	u, err := keysURL("jwks_uri", text, f.cfg.InsecureHTTP)
+	u, err := keysURL("jwks_uri", text, "", f.cfg.InsecureHTTP)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ func newFetcher(cfg RemoteConfig) (fetcher, error) {
 	case cfg.Discovery:
 		f.metadata, err = metadataURLs(cfg.Issuer, cfg.InsecureHTTP)
 	default:
-		f.url, err = keysURL("the URL", cfg.URL, cfg.InsecureHTTP)
+		f.url, err = keysURL("the URL", cfg.URL, cfg.ShownURL, cfg.InsecureHTTP)
 	}
 	return f, err
 }
@@ -49,21 +50,30 @@ func (f fetcher) source() *url.URL {
 	return f.url
 }
 
+// shown is what errors say of u: what the config wants of its own URL, which may hold a secret.
+func (f fetcher) shown(u *url.URL) string {
+	if u == f.url {
+		return cmp.Or(f.cfg.ShownURL, plainURL(u))
+	}
+	return plainURL(u)
+}
+
 // keysURL parses text, and refuses a URL over which somebody on the way could choose the
-// keys. Its error calls it what, and holds neither credentials nor query.
-func keysURL(what, text string, insecure bool) (*url.URL, error) {
+// keys. Its error calls it what, and says shown of it, or where that is empty, the URL without
+// credentials and query.
+func keysURL(what, text, shown string, insecure bool) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s does not parse", what)
 	case u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("%s %s is not an absolute https URL", what, quoted(plainURL(u)))
+		return nil, fmt.Errorf("%s %s is not an absolute https URL", what, quoted(cmp.Or(shown, plainURL(u))))
 	case u.User != nil:
 		return nil, fmt.Errorf("%s holds credentials; a JWK Set is public", what)
 	case strings.Contains(text, "#"):
 		return nil, fmt.Errorf("%s holds a fragment, which no server is told of", what)
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
-		return nil, fmt.Errorf("%s %s is http, so anybody on the way could replace the keys; use https", what, quoted(plainURL(u)))
+		return nil, fmt.Errorf("%s %s is http, so anybody on the way could replace the keys; use https", what, quoted(cmp.Or(shown, plainURL(u))))
 	}
 	return u, nil
 }
@@ -98,11 +108,11 @@ func (f fetcher) fetch(ctx context.Context) (*StaticKeySet, time.Duration, error
 	}
 	body, header, err := f.get(ctx, u, "application/jwk-set+json, application/json")
 	if err != nil {
-		return nil, 0, fmt.Errorf("fetching keys from %s: %w", plainURL(u), err)
+		return nil, 0, fmt.Errorf("fetching keys from %s: %w", f.shown(u), err)
 	}
 	keys, err := parseKeySet(body, f.cfg.MaxKeys)
 	if err != nil {
-		return nil, 0, fmt.Errorf("fetching keys from %s: %w", plainURL(u), err)
+		return nil, 0, fmt.Errorf("fetching keys from %s: %w", f.shown(u), err)
 	}
 	return keys, f.freshFor(header), nil
 }
@@ -139,7 +149,7 @@ type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("status is %d, not 200", int(e)) }
 
-// withoutURL drops what net/http puts around an error: the URL, whose query may be secret.
+// withoutURL drops what net/http puts around an error: the URL, which may hold a secret.
 func withoutURL(err error) error {
 	var outer *url.Error
 	if errors.As(err, &outer) {

@@ -286,6 +286,57 @@ func TestRemoteErrorsDoNotHoldTheQuery(t *testing.T) {
 	}
 }
 
+// It may carry one in its path, too. Then it is to be shown as its owner says, whatever goes wrong.
+func TestRemoteErrorsShowTheURLAsToldTo(t *testing.T) {
+	const shown = "https://issuer.example/k/{env.KEY}/jwks"
+	answer := func(status int, header http.Header, body string) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+		})
+	}
+	for name, transport := range map[string]http.RoundTripper{
+		"no network":               nowhere{},
+		"a status":                 answer(503, nil, ""),
+		"nonsense":                 answer(200, nil, "secret"),
+		"redirected for ever":      answer(302, http.Header{"Location": {"/k/secret/jwks"}}, ""),
+		"redirected away":          answer(302, http.Header{"Location": {"https://other.example/k/secret/jwks"}}, ""),
+		"redirected to no address": answer(302, http.Header{"Location": {"http://[/k/secret"}}, ""),
+	} {
+		for told, want := range map[string]string{shown: shown, "": "https://issuer.example/k/secret/jwks"} {
+			keys := remote(t, verifier.RemoteConfig{
+				URL: "https://issuer.example/k/secret/jwks?key=secret", ShownURL: told, Client: &http.Client{Transport: transport},
+			})
+			if got := keys.URL(); got != want {
+				t.Errorf("%s: the URL is %s, want %s", name, got, want)
+			}
+			err := keys.Refresh(t.Context())
+			if err == nil || !strings.Contains(err.Error(), want+": ") || strings.Contains(strings.Replace(err.Error(), want, "", 1), "secret") {
+				t.Errorf("%s: got error %v, want one that names %s and says no more of the URL", name, err, want)
+			}
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// So is one that is refused at once. One whose keys were found by discovery is nobody's secret.
+func TestRemoteConfigErrorsShowTheURLAsToldTo(t *testing.T) {
+	for _, url := range []string{"http://issuer.example/k/secret", "ftp://issuer.example/k/secret"} {
+		for told, want := range map[string]string{"{env.URL}": "{env.URL}", "": url} {
+			_, err := verifier.NewRemoteKeySet(verifier.RemoteConfig{URL: url, ShownURL: told})
+			if err == nil || !strings.Contains(err.Error(), `"`+want+`"`) || strings.Contains(err.Error(), "secret") != (told == "") {
+				t.Errorf("got error %v, want one that names %s", err, want)
+			}
+		}
+	}
+	keys := remote(t, verifier.RemoteConfig{Issuer: "https://issuer.example", Discovery: true, ShownURL: "{env.URL}", Client: &http.Client{Transport: nowhere{}}})
+	if got := keys.URL(); got != "https://issuer.example/.well-known/openid-configuration" {
+		t.Errorf("the metadata is at %s, want where the issuer has it", got)
+	}
+}
+
 // The proxy of the process's environment is the one of http.DefaultTransport.
 func TestRemoteUsesTheProxyOfTheEnvironment(t *testing.T) {
 	issuer := verifiertest.NewIssuer(t)

@@ -17,6 +17,11 @@ type RemoteConfig struct {
 	// URL of the JWK Set: https, or http where the host is loopback.
 	URL string
 
+	// ShownURL stands for URL in errors and in [RemoteKeySet.URL], as it is: for where URL holds
+	// a secret in its path. Empty: URL without query and credentials. It says nothing of a set
+	// that is discovered.
+	ShownURL string
+
 	// Issuer is whose keys these are. It binds snapshots, and says where Discovery asks.
 	Issuer string
 
@@ -359,8 +364,8 @@ func (s *RemoteKeySet) Status() Status {
 }
 
 // URL returns where the set is fetched from, or where it is discovered, the first place
-// that is asked for it; without query and credentials.
-func (s *RemoteKeySet) URL() string { return plainURL(s.fetcher.source()) }
+// that is asked for it; without query and credentials, or as ShownURL of its config says.
+func (s *RemoteKeySet) URL() string { return s.fetcher.shown(s.fetcher.source()) }
 
 func plainURL(u *url.URL) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
