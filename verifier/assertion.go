@@ -74,7 +74,7 @@ func (v *Verifier) VerifyAssertion(ctx context.Context, token, subject string) (
 var stepUp = []step{
 	{"algorithm", (*Verifier).checkAlgorithm},
 	{"type", (*Verifier).checkAssertionType},
-	{"issuer", (*Verifier).checkAssertionIssuer},
+	{stepIssuer, (*Verifier).checkAssertionIssuer},
 	{"subject", (*Verifier).checkAssertionSubject},
 	{"expiry", (*Verifier).checkExpiry},
 	{"lifetime", (*Verifier).checkLifetime},

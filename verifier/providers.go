@@ -42,6 +42,15 @@ func (p *Providers) Verify(ctx context.Context, token string) (*Claims, error) {
 	if err != nil {
 		return nil, err
 	}
+	v, err := p.named(t)
+	if err != nil {
+		return nil, err
+	}
+	return v.verify(ctx, t)
+}
+
+// named returns the verifier of the issuer that t names.
+func (p *Providers) named(t *Token) (*Verifier, error) {
 	iss, err := stringClaim(t.claims, "iss")
 	if err != nil {
 		return nil, err
@@ -50,7 +59,7 @@ func (p *Providers) Verify(ctx context.Context, token string) (*Claims, error) {
 	if !ok {
 		return nil, refuse(CodeIssuerMismatch, "iss is %s, which is nobody's that is trusted here", quoted(iss))
 	}
-	return v.verify(ctx, t)
+	return v, nil
 }
 
 // For returns the verifier of issuer.
@@ -65,39 +74,3 @@ func (p *Providers) For(issuer string) (*Verifier, bool) {
 
 // All returns the verifiers in the order in which they were given.
 func (p *Providers) All() []*Verifier { return slices.Clone(p.verifiers) }
-
-// Check is [Verifier.Check] of the verifier whose issuer the token names, or else of
-// the only one there is.
-func (p *Providers) Check(ctx context.Context, token string) []Check {
-	v, failed := p.choose(token)
-	if v == nil {
-		return failed
-	}
-	return v.Check(ctx, token)
-}
-
-// CheckAssertion is [Verifier.CheckAssertion] of the verifier whose issuer the
-// assertion names, or else of the only one there is.
-func (p *Providers) CheckAssertion(ctx context.Context, token, subject string) []Check {
-	v, failed := p.choose(token)
-	if v == nil {
-		return failed
-	}
-	return v.CheckAssertion(ctx, token, subject)
-}
-
-// choose returns the verifier to check token with, or why there is none.
-func (p *Providers) choose(token string) (*Verifier, []Check) {
-	t, err := Parse(token, p.maxBytes)
-	if err != nil {
-		return nil, []Check{{Name: "form", Err: err}}
-	}
-	if v, ok := p.For(t.Issuer()); ok {
-		return v, nil
-	}
-	if len(p.verifiers) == 1 {
-		return p.verifiers[0], nil
-	}
-	nobody := refuse(CodeIssuerMismatch, "iss is %s, which is nobody's that is trusted here", quoted(t.Issuer()))
-	return nil, []Check{{Name: "form"}, {Name: "issuer", Err: nobody}}
-}

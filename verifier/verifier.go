@@ -156,6 +156,7 @@ type step struct {
 
 // Names of steps that others refer to.
 const (
+	stepIssuer    = "issuer"
 	stepAudience  = "audience"
 	stepSignature = "signature"
 )
@@ -167,7 +168,7 @@ const (
 var signIn = []step{
 	{"algorithm", (*Verifier).checkAlgorithm},
 	{"type", (*Verifier).checkNoAssertion},
-	{"issuer", (*Verifier).checkIssuer},
+	{stepIssuer, (*Verifier).checkIssuer},
 	{"subject", (*Verifier).checkSubject},
 	{"expiry", (*Verifier).checkExpiry},
 	{"not_before", (*Verifier).checkNotBefore},

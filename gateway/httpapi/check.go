@@ -36,15 +36,17 @@ func (a *API) check(w http.ResponseWriter, r *http.Request) {
 }
 
 // Judge reads a question from the body of r and has env answer it: about an external
-// JWT, or about an assertion and the user it has to be about: {"encodedJwt",
-// "assertion", "subject"}. It spends nothing and fetches nothing, so anybody may ask who
-// may know which rules there are. Its error is about the question, a
-// [gateway.CodeBadRequest]; what is wrong with the token stands in the report.
+// JWT, or about an assertion and the user it has to be about, by the rules of the provider
+// that the token names or that is chosen: {"encodedJwt", "assertion", "subject", "issuer"}.
+// It spends nothing and fetches nothing, so anybody may ask who may know which rules there
+// are. Its error is about the question, a [gateway.CodeBadRequest]; what is wrong with the
+// token stands in the report.
 func Judge(r *http.Request, env *gateway.Environment) (Report, error) {
 	var in struct {
 		EncodedJWT string `json:"encodedJwt"`
 		Assertion  string `json:"assertion"`
 		Subject    string `json:"subject"`
+		Issuer     string `json:"issuer"`
 	}
 	if err := readBody(r, &in); err != nil {
 		return Report{}, err
@@ -54,12 +56,15 @@ func Judge(r *http.Request, env *gateway.Environment) (Report, error) {
 	}
 	ctx := verifier.WithoutFetch(r.Context())
 	if in.EncodedJWT != "" {
-		return reportOn(env.Check(ctx, in.EncodedJWT)), nil
+		return reportOn(env.Check(ctx, in.EncodedJWT, in.Issuer))
 	}
-	return reportOn(env.CheckAssertion(ctx, in.Assertion, in.Subject)), nil
+	return reportOn(env.CheckAssertion(ctx, in.Assertion, in.Subject, in.Issuer))
 }
 
-func reportOn(checks []verifier.Check) Report {
+func reportOn(checks []verifier.Check, err error) (Report, error) {
+	if err != nil {
+		return Report{}, err
+	}
 	report := Report{Valid: true, Errors: []string{}, Checks: make([]Check, 0, len(checks))}
 	for _, c := range checks {
 		entry := Check{Name: c.Name, OK: c.Err == nil}
@@ -70,5 +75,5 @@ func reportOn(checks []verifier.Check) Report {
 		}
 		report.Checks = append(report.Checks, entry)
 	}
-	return report
+	return report, nil
 }

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -54,4 +55,30 @@ func TestCheckNamesEveryRuleThatIsBroken(t *testing.T) {
 	assertion, token := s.issuer.Assertion("alice", "wallet:export", nil), s.signIn("alice")
 	s.ask(`{"assertion":"` + assertion + `","subject":"alice"}`)
 	s.do(call{path: "/externalAuth/verify", bearer: token, body: `{"jwt":"` + assertion + `"}`}).want(t, http.StatusOK, "", "")
+}
+
+// Where anybody may ask, nobody learns from a question who is trusted: that is for the log.
+func TestCheckAsksWhoseAssertionItIs(t *testing.T) {
+	s := linkingSite(t, httpapi.Options{})
+	about := `{"assertion":"` + s.other.Assertion("alice", "wallet:export", nil) + `","subject":"alice"`
+	for name, c := range map[string]struct{ body, log string }{
+		"no issuer":        {about + `}`, "configured: " + issuerName + ", " + otherName},
+		"somebody unknown": {about + `,"issuer":"https://elsewhere.example"}`, "configured: " + issuerName + ", " + otherName},
+	} {
+		s.refused = nil
+		a := s.ask(c.body)
+		a.want(t, http.StatusBadRequest, gateway.CodeBadRequest, "")
+		for _, secret := range []string{issuerName, otherName, "configured", "elsewhere"} {
+			if strings.Contains(a.raw, secret) {
+				t.Errorf("%s: the answer says %q: %s", name, secret, a.raw)
+			}
+		}
+		var refusal *gateway.Refusal
+		if len(s.refused) != 1 || !errors.As(s.refused[0], &refusal) || refusal.Cause == nil || refusal.Cause.Error() != c.log {
+			t.Errorf("%s: refused %v, want the cause %q", name, s.refused, c.log)
+		}
+	}
+	if a := s.ask(about + `,"issuer":"` + otherName + `"}`); a.body["valid"] != true {
+		t.Errorf("by its own issuer: %s, want it valid", a.raw)
+	}
 }

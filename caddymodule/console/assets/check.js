@@ -25,12 +25,23 @@ export function startCheck() {
 }
 
 // checkIn says which environment is asked. Nothing of the one before stays.
-export function checkIn(name) {
+export function checkIn({ name, providers }) {
+  offer((providers ?? []).map((p) => p.issuer))
   if (name === environment) return
   environment = name
   byId('check').reset()
   byId('check-subject-field').hidden = true
   forgetResult()
+}
+
+// offer lets the user choose by whose rules, where there is more than one to choose from.
+// What was chosen stays chosen while it is offered.
+function offer(issuers) {
+  const several = issuers.length > 1
+  byId('check-issuer-field').hidden = !several
+  show(byId('check-issuer'),
+    make('option', { value: '' }, 'The one that the token names'),
+    several && issuers.map((issuer) => make('option', { value: issuer, 'data-key': issuer }, issuer)))
 }
 
 // forgetResult forgets the answer that is still to come, too.
@@ -52,6 +63,7 @@ function complain(text, field) {
 async function submit() {
   const token = byId('check-token').value.trim().replace(/^Bearer\s+/i, '')
   const subject = byId('check-subject').value.trim()
+  const issuer = byId('check-issuer').value
   if (!token && waiting) return // asked twice
   forgetResult()
   if (!token) return complain('Paste a token to check.', 'check-token')
@@ -59,7 +71,7 @@ async function submit() {
   byId('check-token').value = ''
   show(byId('check-result'), make('p', { class: 'soft' }, 'Checking…'))
   waiting = true
-  await answer(++question, isAssertion() ? { assertion: token, subject } : { encodedJwt: token })
+  await answer(++question, isAssertion() ? { assertion: token, subject, issuer } : { encodedJwt: token, issuer })
 }
 
 // answer shows what comes back, unless something else has been asked by then.

@@ -97,7 +97,7 @@ function showAll(environments, health, chosen) {
   byId('notice').hidden = true
   byId('environment').hidden = false
   decisionsOf(chosen.name)
-  checkIn(chosen.name)
+  checkIn(chosen)
   showEnvironment(chosen, report)
   showHealth(report, chosen)
   showSettings(chosen)
