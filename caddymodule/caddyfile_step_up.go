@@ -1,13 +1,13 @@
 package caddymodule
 
 import (
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 )
 
 var stepUpLines = lines[StepUp]{
@@ -114,15 +114,33 @@ func (s *StepUp) parseRoute(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// longName finds the placeholders that Caddy has put in the place of short ones.
-var longName = regexp.MustCompile(`\{(?:[^{}]*\.)?([^{}.]+)(\.\.\.)?\}`)
-
 // plainPattern undoes what Caddy does to some wildcards before a directive sees
 // them: it takes {file}, {host}, {path}, {uuid} and others for short names of
-// placeholders, and writes {http.request.uri.path.file} and the like instead. Of
-// those the last part is kept. {$} and {name...} arrive as they were written.
+// placeholders, and writes {http.request.uri.path.file} and the like instead; and of
+// {re...} and three more it makes {http.regexp...}. A placeholder that nobody can have
+// meant for a wildcard stays, and is refused.
 func plainPattern(v string) string {
-	return longName.ReplaceAllString(v, "{$1$2}")
+	return placeholder.ReplaceAllStringFunc(v, func(long string) string {
+		parts := strings.Split(strings.Trim(long, "{}"), ".")
+		for i := range parts {
+			if short := "{" + strings.Join(parts[i:], "_") + "}"; writtenOut(short) == long {
+				return short
+			}
+		}
+		for _, short := range []string{"{re...}", "{rp...}", "{resp...}", "{err...}"} {
+			if writtenOut(short) == long {
+				return short
+			}
+		}
+		return long
+	})
+}
+
+// writtenOut is what Caddy makes of a short name.
+func writtenOut(short string) string {
+	segment := caddyfile.Segment{{Text: short}}
+	httpcaddyfile.NewShorthandReplacer().ApplyToSegment(&segment)
+	return segment[0].Text
 }
 
 // Interface guard

@@ -118,6 +118,8 @@ func TestStepUpMistakes(t *testing.T) {
 		{"pattern is missing", `{"routes": [{"method": "GET", "deny": true}]}`, `{"routes": [{"pattern": "/", "deny": true}]}`, "must begin with /"},
 		{"pattern with a method", `{"routes": [{"pattern": "GET /a", "deny": true}]}`, `{"routes": [{"pattern": "/a", "deny": true}]}`, "must begin with /"},
 		{"wildcard without a name", `{"routes": [{"pattern": "/{}", "deny": true}]}`, `{"routes": [{"pattern": "/{a}", "deny": true}]}`, "is no wildcard"},
+		{"placeholder", `{"routes": [{"pattern": "/{env.BASE}/a", "deny": true}]}`, `{"routes": [{"pattern": "/{env_BASE}/a", "deny": true}]}`, "{env.BASE} is a placeholder"},
+		{"placeholder for the rest", `{"routes": [{"pattern": "/{env.BASE...}", "deny": true}]}`, `{"routes": [{"pattern": "/{BASE...}", "deny": true}]}`, "{env.BASE...} is a placeholder"},
 		{"rest without a name", `{"routes": [{"pattern": "/{...}", "deny": true}]}`, `{"routes": [{"pattern": "/{a...}", "deny": true}]}`, "is no wildcard"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -180,14 +182,15 @@ func TestEveryMissingFeatureIsRefused(t *testing.T) {
 
 func TestWildcardNamesThatCaddyRewrote(t *testing.T) {
 	for written, want := range map[string]string{
-		"/a/{id}":                             "/a/{id}",
-		"/a/{http.request.uri.path.file}/b":   "/a/{file}/b",
-		"/{http.request.host}/{http.vars.id}": "/{host}/{id}",
-		"/a/{path...}":                        "/a/{path...}",
-		"/a/{http.regexp...}":                 "/a/{regexp...}",
-		"/a/{$}":                              "/a/{$}",
-		"/a/{http.request.uuid}/{$}":          "/a/{uuid}/{$}",
-		"/a.b/c":                              "/a.b/c",
+		"/a/{id}":                                                "/a/{id}",
+		"/a/{http.request.uri.path.file}/b":                      "/a/{file}/b",
+		"/{http.request.host}/{http.vars.client_ip}":             "/{host}/{client_ip}",
+		"/{http.request.remote.host}/{http.request.tls.version}": "/{remote_host}/{tls_version}",
+		"/a/{path...}":                                           "/a/{path...}",
+		"/a/{http.regexp...}":                                    "/a/{re...}",
+		"/a/{$}":                                                 "/a/{$}",
+		"/a/{http.request.uuid}/{$}":                             "/a/{uuid}/{$}",
+		"/a.b/c":                                                 "/a.b/c",
 	} {
 		if got := plainPattern(written); got != want {
 			t.Errorf("%s became %s, want %s", written, got, want)

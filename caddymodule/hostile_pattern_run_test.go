@@ -112,7 +112,7 @@ func TestDotInAPatternIsADot(t *testing.T) {
 	}
 }
 
-// What looks like an expression and cannot be meant literally is no pattern at all.
+// What looks like an expression or a placeholder and cannot be meant literally is no pattern at all.
 func TestExpressionIsNoPattern(t *testing.T) {
 	g := prepare(t)
 	for _, c := range []struct{ pattern, mention, good string }{
@@ -123,6 +123,11 @@ func TestExpressionIsNoPattern(t *testing.T) {
 		{"/a{2}", "is no wildcard", "/a/{2}"},
 		{"^/a", "nor a path", "/^a"},
 		{"~/a", "nor a path", "/~a"},
+		{"/{env.HOME}/a", "{env.HOME} is a placeholder", "/{home}/a"}, // it would be open to whatever stands there
+		{"/{header.X-Tenant}/a", "{http.request.header.X-Tenant} is a placeholder", "/{header}/a"},
+		{"/{http.request.host}x/a", "is no wildcard", "/{host}/a"},
+		{"/{path.0}/a", "{http.request.uri.path.0} is a placeholder", "/{path}/a"},
+		{"/{http.request.orig_uri.path}/a", "is a placeholder", "/{remote_host}/{client_ip}/a"},
 	} {
 		site := func(pattern string) string {
 			return fmt.Sprintf("byoa\nstep_up {\n%q -\n}\nreverse_proxy {{upstream}}", pattern)

@@ -79,7 +79,19 @@ func (r *StepUpRoute) validate() error {
 	if r.Method != "" {
 		err = checkMethod(r.Method)
 	}
-	return cmp.Or(err, checkPattern(r.Pattern), checkEach(r.Scopes, checkScope))
+	return cmp.Or(err, checkPattern(r.Pattern), r.checkPlaceholders(), checkEach(r.Scopes, checkScope))
+}
+
+// checkPlaceholders refuses a placeholder, which would become a wildcard and match any segment.
+func (r *StepUpRoute) checkPlaceholders() error {
+	for _, found := range placeholder.FindAllString(r.Pattern, -1) {
+		if !strings.Contains(strings.TrimSuffix(found, "...}"), ".") {
+			continue
+		}
+		return fmt.Errorf("pattern %q: %s is a placeholder, and none is replaced in a pattern: write what it stands for, "+
+			"in a Caddyfile {$NAME} for a variable of the process's environment, or, if it is a wildcard, a name without dots", r.Pattern, found)
+	}
+	return nil
 }
 
 // checkPattern judges the form of a pattern: one of net/http.ServeMux, without a
