@@ -111,6 +111,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		handler.ServeCheck(w, r)
 		return nil
 	}
+	sendBackCookies(r)
 	relative := r.Clone(r.Context())
 	relative.URL.Path, relative.URL.RawPath = path, ""
 	handler.ServeHTTP(w, relative)

@@ -55,27 +55,43 @@ func (g *Gate) serveBeside(w http.ResponseWriter, r *http.Request, next caddyhtt
 // asideKey is where a request's context has the headers that were taken away beside a gate.
 type asideKey struct{}
 
-// setAside takes away the headers that a client may not set, and keeps them for a gate that
-// is still to come. The request is changed in place: the error routes get the same one.
+// setAside takes away the headers that a client may not set, and the cookies that hold
+// sessions, and keeps them for a gate that is still to come. The request is changed in place:
+// the error routes get the same one.
 func (g *Gate) setAside(r *http.Request, admitted *admission) {
 	managed := g.managed()
 	aside, _ := r.Context().Value(asideKey{}).(http.Header)
-	for name, values := range r.Header {
-		if !managed.has(name) || admitted.sets(name) {
-			continue
-		}
+	keep := func(name string, values []string) {
 		if aside == nil {
 			aside = make(http.Header)
 			*r = *r.WithContext(context.WithValue(r.Context(), asideKey{}, aside))
 		}
 		aside[name] = values
-		delete(r.Header, name)
+	}
+	for name, values := range r.Header {
+		if managed.has(name) && !admitted.sets(name) {
+			keep(name, values)
+			delete(r.Header, name)
+		}
+	}
+	if sessions := dropCookies(r.Header, g.sources.own...); sessions != nil {
+		keep("Cookie", append(aside["Cookie"], sessions...))
+	}
+}
+
+// sendBackCookies gives whoever reads them the cookies that were taken away beside a gate.
+func sendBackCookies(r *http.Request) {
+	aside, _ := r.Context().Value(asideKey{}).(http.Header)
+	if cookies := aside["Cookie"]; cookies != nil {
+		r.Header["Cookie"] = slices.Concat(r.Header["Cookie"], cookies)
+		delete(aside, "Cookie")
 	}
 }
 
 // sendBack gives the gate the headers that it reads, where they were taken away beside another
 // one. It judges them like all others, and takes away itself what nobody behind it may see.
 func (g *Gate) sendBack(r *http.Request) {
+	sendBackCookies(r)
 	aside, _ := r.Context().Value(asideKey{}).(http.Header)
 	for name, values := range aside {
 		_, set := r.Header[name]

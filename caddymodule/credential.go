@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
@@ -55,8 +56,11 @@ type sources struct {
 	sessionCookie  string
 	query          string
 
-	// own are the cookies that hold session tokens: none of them is the upstream's.
+	// own are the cookies that hold session tokens, of any environment: none of them is the upstream's.
 	own []string
+
+	// others are the cookies in which other environments read external JWTs.
+	others []string
 }
 
 // newSources compiles the places. An empty header is Authorization.
@@ -66,12 +70,30 @@ func newSources(header, externalCookie, sessionCookie, query string) *sources {
 		externalCookie: externalCookie,
 		sessionCookie:  sessionCookie,
 		query:          query,
-		own:            []string{sessionCookie},
-	}
-	if externalCookie != "" && externalCookie != sdkCookie && sessionCookie == "" {
-		s.own = []string{sdkCookie}
+		own:            []string{ownCookie(externalCookie, sessionCookie)},
 	}
 	return s
+}
+
+// ownCookie is the cookie that holds the session tokens of an environment, or empty.
+func ownCookie(externalCookie, sessionCookie string) string {
+	if externalCookie != "" && externalCookie != sdkCookie && sessionCookie == "" {
+		return sdkCookie
+	}
+	return sessionCookie
+}
+
+// addCookiesOf takes note of the cookies of all environments: browsers send them to every
+// path of a host, and whatever is good at one gate is not for the upstream behind another. The
+// cookie in which this environment reads external JWTs is under its own rule alone.
+func (s *sources) addCookiesOf(environments map[string]*Environment) {
+	for _, e := range environments {
+		s.own = append(s.own, ownCookie(e.CookieName, e.Session.Cookie))
+		s.others = append(s.others, e.CookieName)
+	}
+	external := func(name string) bool { return name == s.externalCookie }
+	s.own = slices.DeleteFunc(s.own, external)
+	s.others = slices.DeleteFunc(s.others, external)
 }
 
 // take reads the credential of r: the first place that has one decides. It leaves r as it
@@ -99,6 +121,7 @@ func (s *sources) take(r *http.Request) (credential, error) {
 func (s *sources) remove(r *http.Request, keep place) {
 	s.removeHeader(r.Header, keep == inHeader)
 	dropCookies(r.Header, s.own...)
+	dropCookies(r.Header, s.others...)
 	if keep != inExternalCookie {
 		dropCookies(r.Header, s.externalCookie)
 	}

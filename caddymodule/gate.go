@@ -47,6 +47,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("byoa: allow_path: %w", err)
 	}
 	g.sources = newSources(e.Header, e.CookieName, e.Session.Cookie, g.AllowQuery)
+	g.sources.addCookiesOf(app.Environments)
 	if err := g.manageHeaders(); err != nil {
 		return fmt.Errorf("byoa: %w", err)
 	}

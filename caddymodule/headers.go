@@ -193,12 +193,17 @@ func speaksHTTP(line string) bool {
 	return false
 }
 
-// dropCookies removes the cookies of the given names, and leaves all others as they came,
-// byte for byte. Names are compared exactly (RFC 6265 section 5.4); empty ones are no names.
-func dropCookies(h http.Header, names ...string) {
+// dropCookies removes the cookies of the given names, which it returns, and leaves all others
+// as they came, byte for byte. Names are compared exactly (RFC 6265 section 5.4); empty ones
+// are no names.
+func dropCookies(h http.Header, names ...string) (pieces []string) {
 	ours := func(piece string) bool {
 		name, _ := httpapi.CookieParts(piece)
-		return name != "" && slices.Contains(names, name)
+		if name == "" || !slices.Contains(names, name) {
+			return false
+		}
+		pieces = append(pieces, strings.Trim(piece, " \t"))
+		return true
 	}
 	lines, changed := h["Cookie"], false
 	for i, line := range lines {
@@ -212,14 +217,15 @@ func dropCookies(h http.Header, names ...string) {
 		lines[i] = strings.TrimLeft(kept, " \t")
 	}
 	if !changed {
-		return
+		return nil
 	}
 	lines = slices.DeleteFunc(lines, func(line string) bool { return strings.Trim(line, "; \t") == "" })
 	if len(lines) == 0 {
 		delete(h, "Cookie")
-		return
+		return pieces
 	}
 	h["Cookie"] = lines
+	return pieces
 }
 
 // dropQuery removes a parameter from the query, in any encoding of its name, and leaves
