@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
 // longestHeader is the longest claim that is made a header: upstreams refuse the whole
@@ -23,6 +24,7 @@ const longestHeader = 4 << 10
 // handlers of this server the placeholders. Nothing of it can come from the client, whose
 // headers of these names are gone by now.
 func (g *Gate) inject(r *http.Request, a *admission) {
+	setPlaceholders(r, a)
 	if a.session == nil {
 		return
 	}
@@ -38,7 +40,6 @@ func (g *Gate) inject(r *http.Request, a *admission) {
 			r.Header.Set(h.Name, value)
 		}
 	}
-	setPlaceholders(r, a)
 }
 
 // injectAll sets what every gate sets that has let the request on, the first one first.
@@ -105,13 +106,18 @@ func isVisible(s string) bool {
 	return true
 }
 
-// setPlaceholders tells later handlers, and the access log, who this is.
+// setPlaceholders tells later handlers, and the access log, who this is. What there is nothing
+// to say of is empty: an unknown placeholder would stay in a header as it is written in the
+// config, and be one and the same user to an upstream.
 func setPlaceholders(r *http.Request, a *admission) {
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return
 	}
 	s := a.session
+	if s == nil {
+		s = &gateway.Session{External: new(verifier.Claims)}
+	}
 	if el := a.proof.Granted; el != nil {
 		repl.Set("http.auth.user.scope", el.Scopes.String())
 		return // the rest was said before
@@ -126,8 +132,8 @@ func setPlaceholders(r *http.Request, a *admission) {
 		if !ok {
 			return nil, false
 		}
-		value, ok := s.External.Get(name)
-		return value, ok
+		value, _ := s.External.Get(name)
+		return value, true
 	})
 }
 
