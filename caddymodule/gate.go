@@ -156,8 +156,9 @@ type admission struct {
 	gate      *Gate
 	session   *gateway.Session // nil: nobody's
 	proof     gateway.Proof
-	earlier   *admission // by the gate before this one
-	preflight bool       // a browser's question, which carries no credential and is asked for none
+	earlier   *admission      // by the gate before this one
+	needed    verifier.Scopes // by the step_up handlers so far
+	preflight bool            // a browser's question, which carries no credential and is asked for none
 }
 
 type admissionKey struct{}

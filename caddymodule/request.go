@@ -189,10 +189,15 @@ func (s *StepUp) decide(r *http.Request, a *admission) (el *gateway.Elevated, er
 	if err != nil {
 		return nil, err
 	}
-	return env.StepUp(ctx, a.session, a.proof, need)
+	el, err = env.StepUp(ctx, a.session, a.proof, need)
+	if err == nil && !s.ReportOnly {
+		a.needed = a.needed.Union(need.Scopes)
+	}
+	return el, err
 }
 
-// needOf is what the route needs, if it is one that can be decided, and open to anybody.
+// needOf is what the route needs, if it is one that can be decided, and open to anybody, with
+// the scopes that the handlers before this one have asked for.
 func (s *StepUp) needOf(r *http.Request, a *admission) (gateway.Need, error) {
 	if a.session == nil {
 		return gateway.Need{}, errTokenMissing
@@ -203,6 +208,9 @@ func (s *StepUp) needOf(r *http.Request, a *admission) (gateway.Need, error) {
 	need, deny := s.of(r)
 	if deny {
 		return gateway.Need{}, &gateway.Refusal{Code: gateway.CodeRouteDenied, Err: errors.New("this route is open to nobody")}
+	}
+	if !need.Scopes.Empty() { // one token has to do for all of them, so a refusal names what all of them need
+		need.Scopes = a.needed.Union(need.Scopes)
 	}
 	return need, nil
 }
