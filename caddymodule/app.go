@@ -23,6 +23,7 @@ type App struct {
 	live    map[string]*live
 	lease   *lease
 	emitter *emitter
+	asked   *scopesAsked
 	logger  *zap.Logger
 	ctx     caddy.Context
 }
@@ -38,7 +39,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision checks the config and prepares what can be prepared without touching
 // anything outside: a config is also provisioned only to be validated, beside a running one.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.logger, a.lease = ctx, ctx.Logger(), new(lease)
+	a.ctx, a.logger, a.lease, a.asked = ctx, ctx.Logger(), new(lease), new(scopesAsked)
 	a.live = make(map[string]*live, len(a.Environments))
 	if err := loadEnvironments(a.Environments); err != nil {
 		return fmt.Errorf("byoa: %w", err)
@@ -90,6 +91,9 @@ func (a *App) Start() error {
 		if _, err := a.live[name].gateway(); err != nil {
 			return fmt.Errorf("byoa: environment %s: %w", name, err)
 		}
+	}
+	for _, warning := range a.asked.ungranted(a.Environments) {
+		a.logger.Warn(warning)
 	}
 	a.warnOfServers()
 	return nil

@@ -74,25 +74,33 @@ type needs struct {
 	logger *zap.Logger
 }
 
-// Provision compiles the table.
+// Provision compiles what is needed.
 func (s *StepUp) Provision(ctx caddy.Context) error {
 	s.logger = ctx.Logger()
 	if err := s.validate(); err != nil {
 		return fmt.Errorf("step_up: %w", err)
 	}
+	if err := s.compile(); err != nil {
+		return fmt.Errorf("step_up: %w", err)
+	}
+	if app, err := appOf(ctx); err == nil { // without one no request gets as far as here
+		app.asked.add(s.scopesNeeded())
+	}
+	return nil
+}
+
+// compile makes ready what every request needs, or the table.
+func (s *StepUp) compile() (err error) {
 	if len(s.Scopes) > 0 {
-		var err error
 		s.scopes, err = scopesOf(s.Scopes)
 		return err
 	}
 	documented, err := s.documentedRoutes()
 	if err != nil {
-		return fmt.Errorf("step_up: openapi: %w", err)
+		return fmt.Errorf("openapi: %w", err)
 	}
-	if s.table, err = s.compileTable(documented); err != nil {
-		return fmt.Errorf("step_up: %w", err)
-	}
-	return nil
+	s.table, err = s.compileTable(documented)
+	return err
 }
 
 // documentedRoutes are the routes of the OpenAPI document, if there is one.

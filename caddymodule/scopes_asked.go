@@ -1,0 +1,63 @@
+package caddymodule
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/caddy-byoa/caddy-byoa/verifier"
+)
+
+// scopesAsked are the scopes that the step_up handlers of a config ask for.
+type scopesAsked struct {
+	mu    sync.Mutex
+	names map[string]struct{}
+}
+
+func (a *scopesAsked) add(scopes verifier.Scopes) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.names == nil {
+		a.names = make(map[string]struct{})
+	}
+	for _, name := range scopes.Names() {
+		a.names[name] = struct{}{}
+	}
+}
+
+// ungranted says, in a sentence for each, which scopes no environment grants: a request that
+// needs one can never pass, which is seldom meant. An environment without a `scope` line grants any.
+func (a *scopesAsked) ungranted(environments map[string]*Environment) []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	granted := make(map[string]struct{})
+	for _, e := range environments {
+		if len(e.Scopes) == 0 {
+			return nil
+		}
+		for name := range e.Scopes {
+			granted[name] = struct{}{}
+		}
+	}
+	var warnings []string
+	for _, name := range slices.Sorted(maps.Keys(a.names)) {
+		if _, ok := granted[name]; !ok {
+			warnings = append(warnings, fmt.Sprintf("step_up: no environment grants the scope %s, so nobody can pass where it is needed: "+
+				"add `scope %[1]s` to the environment, or correct the name", name))
+		}
+	}
+	return warnings
+}
+
+// scopesNeeded are all that the handler may ask for.
+func (s *StepUp) scopesNeeded() verifier.Scopes {
+	all := s.scopes
+	if s.table == nil {
+		return all
+	}
+	for _, r := range s.table.routes {
+		all = all.Union(r.need.scopes)
+	}
+	return all
+}
