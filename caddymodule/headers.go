@@ -236,6 +236,22 @@ func dropQuery(u *url.URL, param string) {
 	})
 }
 
+// dropReferrerQuery removes a parameter from the Referer, in which a browser says what page the
+// request comes from, query included (RFC 9110 section 10.1.3).
+func dropReferrerQuery(h http.Header, param string) {
+	for i, referrer := range h["Referer"] {
+		address, query, found := strings.Cut(referrer, "?")
+		if !found {
+			continue
+		}
+		kept, dropped := withoutPieces(query, "&;", func(piece string) bool { return parameterName(piece) == param })
+		if dropped {
+			h["Referer"] = slices.Clone(h["Referer"]) // the log of the request may hold the same slice
+			h["Referer"][i] = strings.TrimSuffix(address+"?"+kept, "?")
+		}
+	}
+}
+
 // parameterName decodes the name of a piece of a query, which is itself if it cannot be decoded.
 func parameterName(piece string) string {
 	name, _, _ := strings.Cut(piece, "=")

@@ -137,14 +137,15 @@ func setPlaceholders(r *http.Request, a *admission) {
 	})
 }
 
-// forgetQuery takes a parameter out of the URI of a request, wherever Caddy keeps it:
-// the original one is in the context, for placeholders, CGI and the error routes. The
+// forgetQuery takes a parameter out of the URI of a request, wherever Caddy keeps it, and out
+// of that of the page which it comes from: the original one is in the context, for placeholders, CGI and the error routes. The
 // request is changed in place, because those are given the server's own.
 //
 // Where a handler before the gate has gone on with a copy, as `tracing` does, the server's
 // own is out of reach. It shares its URLs with the copy, but not the line that
 // {http.request.orig_uri} is made of, so the replacer is told what that one says.
 func forgetQuery(r *http.Request, param string) {
+	dropReferrerQuery(r.Header, param)
 	dropQuery(r.URL, param)
 	r.RequestURI = r.URL.RequestURI()
 	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
