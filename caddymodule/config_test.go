@@ -258,6 +258,8 @@ func TestEnvironmentWarnings(t *testing.T) {
 		{`{"audience": ["a"], "assertion": {"audience": "a"}}`, []string{"assertion: audience: is an audience of access tokens too"}},
 		{`{"audience": ["a"], "assertion": {"audience": "a", "type": "step-up+jwt"}}`, nil},
 		{`{"assertion": {"type": "t"}, "audience": ["a"], "providers": [{"issuer": "b", "jwks_file": "k"}]}`, []string{"provider b: audience: not set"}},
+		{`{"audience": ["a"], "assertion": {"type": "jwt"}}`, []string{"assertion: type: jwt is what login systems write into their own tokens"}},
+		{`{"audience": ["a"], "assertion": {"type": "application/at+jwt"}}`, []string{"assertion: type: application/at+jwt is what"}},
 		{`{"assertion": {"type": "t"}, "audience": ["a"], "link": true}`, []string{"link: there is one login system only"}},
 		{`{"assertion": {"type": "t"}, "audience": ["a"], "link": true, "providers": [{"issuer": "b", "jwks_file": "k", "audience": ["a"]}]}`, nil},
 	} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -208,6 +209,9 @@ func (e *Environment) requireIssuer(p *Provider) bool {
 	})
 }
 
+// tokenTypes are those of tokens that sign in (RFC 7519 section 5.1, RFC 9068 section 2.1).
+var tokenTypes = []string{"JWT", "at+jwt", "application/at+jwt"}
+
 // warnings are what is allowed and seldom meant.
 func (e *Environment) warnings() []string {
 	var ws []string
@@ -218,6 +222,9 @@ func (e *Environment) warnings() []string {
 			w += "; and those that do not are refused too, where providers share their keys, or may by discovery"
 		}
 		ws = append(ws, w)
+	}
+	if slices.ContainsFunc(tokenTypes, func(t string) bool { return strings.EqualFold(t, own.Type) }) {
+		ws = append(ws, "assertion: type: "+own.Type+" is what login systems write into their own tokens, and no token of this type signs in: choose one of your own, such as step-up+jwt")
 	}
 	if e.Link && len(e.Providers) == 0 {
 		ws = append(ws, "link: there is one login system only, so nothing can be linked: add a provider, or leave link out")
