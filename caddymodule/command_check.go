@@ -32,7 +32,8 @@ func newCheckCommand() *cobra.Command {
 		Long: `
 Holds a token against every rule of an environment, and prints one line for each: its
 name, ok or FAILED, and what was wrong. All rules are tried, not only up to the first
-that fails. With --assertion the token is judged as an assertion about the signed-in
+that fails, of the login system that the token names; of a token that is nobody's there
+are none to try. With --assertion the token is judged as an assertion about the signed-in
 user --subject, otherwise as an external JWT that signs in.
 
 The config is loaded and not started. The issuer's keys are fetched from where the
