@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -46,12 +47,28 @@ func pagesInUse(t *testing.T, content []byte) (ids []uint64) {
 	return ids
 }
 
+// pagesOf is how many pages a store has. There is room in the file for more.
+func pagesOf(t *testing.T, content []byte) (n uint64) {
+	t.Helper()
+	edit(t, content, func(tx *bolt.Tx) error {
+		n = uint64(tx.Size()) / uint64(pageSize)
+		return nil
+	})
+	return n
+}
+
+// leadTo has the first entry of each branch lead to a page.
+func leadTo(page uint64) func(content []byte) {
+	return eachPage(branchPage, func(_ int, p []byte) { binary.NativeEndian.PutUint64(p[24:], page) })
+}
+
 // TestFilePagesLeadAstray: the pages are all there, and each by itself is what a database
 // takes. Then it reads in circles until the process ends, looks in the wrong place for a key
 // that was used, or writes over it one day, when the store has long been open.
 func TestFilePagesLeadAstray(t *testing.T) {
 	whole := usedStore(t)
-	inUse := pagesInUse(t, whole)
+	inUse, end := pagesInUse(t, whole), pagesOf(t, whole)
+	far := uint64(1<<63) / uint64(pageSize) // 1<<51 of 4096 bytes each: where it begins is no int64
 	native := binary.NativeEndian
 	for name, c := range map[string]struct {
 		damage func(content []byte)
@@ -63,9 +80,10 @@ func TestFilePagesLeadAstray(t *testing.T) {
 		"two branches lead to one page": {eachPage(branchPage, func(_ int, p []byte) {
 			copy(p[40:48], p[24:32])
 		}), "has two purposes"},
-		"a branch leads out of the file": {eachPage(branchPage, func(_ int, p []byte) {
-			native.PutUint64(p[24:], 1<<40)
-		}), "damaged"},
+		"a branch leads to the end":               {leadTo(end), "it leads to page"},
+		"a branch leads out of the file":          {leadTo(1 << 40), "it leads to page 1099511627776"},
+		"a branch leads to before the file":       {leadTo(far), fmt.Sprint("it leads to page ", far)},
+		"a branch leads round to where it begins": {leadTo(2 * far), fmt.Sprint("it leads to page ", 2*far)},
 		"a branch leads to fewer pages": {eachPage(branchPage, func(_ int, p []byte) {
 			native.PutUint16(p[10:], native.Uint16(p[10:])-1)
 		}), "neither in use nor free"},
@@ -103,7 +121,7 @@ func TestFilePagesLeadAstray(t *testing.T) {
 			c.damage(content)
 			path := mustWrite(t, content)
 			_, err := store.OpenFile(store.FileConfig{Path: path})
-			wantError(t, err, path, c.want)
+			wantError(t, err, path, c.want, "the file is damaged")
 			wantRestored(t, path, whole)
 		})
 	}

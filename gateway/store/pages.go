@@ -63,10 +63,18 @@ type pageCheck struct {
 	taken []bool // by number
 }
 
-// take says that n pages from id on are there for one purpose, and so for no other.
-func (p *pageCheck) take(id, n uint64) error {
+// within says whether the file has n pages from id on.
+func (p *pageCheck) within(id, n uint64) error {
 	if end := uint64(len(p.taken)); id >= end || n > end-id {
 		return damaged("it leads to page %d, and has %d", id, end)
+	}
+	return nil
+}
+
+// take says that n pages from id on are there for one purpose, and so for no other.
+func (p *pageCheck) take(id, n uint64) error {
+	if err := p.within(id, n); err != nil {
+		return err
 	}
 	for ; n > 0; id, n = id+1, n-1 {
 		if p.taken[id] {
@@ -155,6 +163,9 @@ const maxNode = 16 << 20
 
 // read reads a page of the tree, with the pages that go on with it.
 func (p *pageCheck) read(id uint64) (node, error) {
+	if err := p.within(id, 1); err != nil { // a number that is far too high has no place that could be read
+		return node{}, err
+	}
 	var head pageHead
 	if err := readAt(p.file, &head, p.meta.offset(id)); err != nil {
 		return node{}, fmt.Errorf("reading page %d: %w", id, err)
