@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -62,6 +63,38 @@ func leadTo(page uint64) func(content []byte) {
 	return eachPage(branchPage, func(_ int, p []byte) { binary.NativeEndian.PutUint64(p[24:], page) })
 }
 
+// alsoFree has the list of free pages name one more.
+func alsoFree(page func(list []byte) uint64) func(content []byte) {
+	native := binary.NativeEndian
+	return eachPage(freelistPage, func(_ int, p []byte) {
+		n := native.Uint16(p[10:])
+		native.PutUint64(p[16+8*int(n):], page(p))
+		native.PutUint16(p[10:], n+1)
+	})
+}
+
+// A damage is done to the content of a file, and want is what is said of it.
+type damage struct {
+	do   func(content []byte)
+	want string
+}
+
+// wantRefused says that a store is refused after each damage, and that it says how to
+// go on. Without the damage it opens.
+func wantRefused(t *testing.T, whole []byte, damages map[string]damage) {
+	t.Helper()
+	for name, d := range damages {
+		t.Run(name, func(t *testing.T) {
+			content := bytes.Clone(whole)
+			d.do(content)
+			path := mustWrite(t, content)
+			_, err := store.OpenFile(store.FileConfig{Path: path})
+			wantError(t, err, path, d.want, "the file is damaged", "restore it from a copy")
+			wantRestored(t, path, whole)
+		})
+	}
+}
+
 // TestFilePagesLeadAstray: the pages are all there, and each by itself is what a database
 // takes. Then it reads in circles until the process ends, looks in the wrong place for a key
 // that was used, or writes over it one day, when the store has long been open.
@@ -70,10 +103,7 @@ func TestFilePagesLeadAstray(t *testing.T) {
 	inUse, end := pagesInUse(t, whole), pagesOf(t, whole)
 	far := uint64(1<<63) / uint64(pageSize) // 1<<51 of 4096 bytes each: where it begins is no int64
 	native := binary.NativeEndian
-	for name, c := range map[string]struct {
-		damage func(content []byte)
-		want   string
-	}{
+	wantRefused(t, whole, map[string]damage{
 		"a branch leads to itself": {eachPage(branchPage, func(id int, p []byte) {
 			native.PutUint64(p[24:], uint64(id))
 		}), "has two purposes"},
@@ -90,24 +120,17 @@ func TestFilePagesLeadAstray(t *testing.T) {
 		"a branch leads nowhere": {eachPage(branchPage, func(_ int, p []byte) {
 			native.PutUint16(p[10:], 0)
 		}), "leads nowhere"},
-		"a branch sends keys the wrong way": {eachPage(branchPage, func(_ int, p []byte) {
-			p[32+native.Uint32(p[32:])] ^= 0x80 // the first byte of the second key
-		}), "not in order"},
-		"a key is not in its page": {eachPage(leafPage, func(_ int, p []byte) {
-			native.PutUint32(p[20:], 1<<31)
-		}), "an entry that is not in it"},
-		"more entries than there is room for": {eachPage(leafPage, func(_ int, p []byte) {
-			native.PutUint16(p[10:], 0xffff)
-		}), "it has"},
+		"a page says that it is another": {eachPage(leafPage, func(id int, p []byte) {
+			native.PutUint64(p, uint64(id)+1)
+		}), "is page"},
 		"a page goes on to the end of the file": {eachPage(leafPage, func(_ int, p []byte) {
 			native.PutUint32(p[12:], 1<<31)
 		}), "it leads to page"},
-		"a page in use is said to be free": {eachPage(freelistPage, func(_ int, p []byte) {
-			if native.Uint16(p[10:]) == 0 {
-				native.PutUint16(p[10:], 1)
-			}
-			native.PutUint64(p[16:], inUse[0])
-		}), "damaged"},
+		"a page in use is said to be free": {alsoFree(func([]byte) uint64 { return inUse[0] }), "has two purposes"},
+		"a free page is free twice":        {alsoFree(func(list []byte) uint64 { return native.Uint64(list[16:]) }), "has two purposes"},
+		"the list of free pages is free":   {alsoFree(func(list []byte) uint64 { return native.Uint64(list) }), "has two purposes"},
+		"a meta page is free":              {alsoFree(func([]byte) uint64 { return 1 }), "has two purposes"},
+		"the end is free":                  {alsoFree(func([]byte) uint64 { return end }), "it leads to page"},
 		"a free page is said to be in use": {eachPage(freelistPage, func(_ int, p []byte) {
 			native.PutUint16(p[10:], native.Uint16(p[10:])-1)
 		}), "neither in use nor free"},
@@ -115,16 +138,31 @@ func TestFilePagesLeadAstray(t *testing.T) {
 			native.PutUint16(p[10:], 0xffff)
 			native.PutUint64(p[16:], 1<<40)
 		}), "list of free pages has 1099511627776"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			content := bytes.Clone(whole)
-			c.damage(content)
-			path := mustWrite(t, content)
-			_, err := store.OpenFile(store.FileConfig{Path: path})
-			wantError(t, err, path, c.want, "the file is damaged")
-			wantRestored(t, path, whole)
-		})
+		"the list of free pages is something else": {eachPage(freelistPage, func(_ int, p []byte) {
+			native.PutUint16(p[8:], leafPage)
+		}), "not where it should be"},
+	})
+}
+
+// TestFileRemainsAreNoMetaPage: what lies between the meta pages may look like one, of a
+// database whose pages were of another size. Were it taken for one, the operator would be told
+// that most of the store is missing, and put an older one in its place.
+func TestFileRemainsAreNoMetaPage(t *testing.T) {
+	content := usedStore(t)
+	native := binary.NativeEndian
+	remains := bytes.Clone(content[:80])
+	native.PutUint64(remains[56:], 1<<20) // pages
+	native.PutUint64(remains[64:], 1<<20) // commits
+	sum := fnv.New64a()
+	sum.Write(remains[16:72])
+	native.PutUint64(remains[72:], sum.Sum64())
+	copy(content[1<<10:], remains)
+	if used, err := countUsed(t, mustWrite(t, content)); err != nil || used != keys {
+		t.Errorf("opening the file: got %d used keys, %v, want %d", used, err, keys)
 	}
+	copy(content, remains) // control: in the place of a meta page it counts
+	_, err := store.OpenFile(store.FileConfig{Path: mustWrite(t, content)})
+	wantError(t, err, "cut short")
 }
 
 // withoutChecksums is a store as versions wrote it that knew no checksums.

@@ -117,6 +117,7 @@ func TestFileDamaged(t *testing.T) {
 		"an entry went":      {edit(t, whole, deleteFirst("entries")), "199 entries"},
 		"an index item went": {edit(t, whole, deleteFirst("expiry")), "199 in the index"},
 		"an entry of no use": {edit(t, whole, breakEntry), "reading an entry"},
+		"one of 16 MiB":      {edit(t, whole, putSixteenMiB), "goes on for"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := mustWrite(t, c.content)
@@ -146,6 +147,11 @@ func breakEntry(tx *bolt.Tx) error {
 	b := tx.Bucket([]byte("spent")).Bucket([]byte("entries"))
 	k, _ := b.Cursor().First()
 	return b.Put(k, []byte("soon"))
+}
+
+// putSixteenMiB is what no version has written, and nobody is to find the memory for.
+func putSixteenMiB(tx *bolt.Tx) error {
+	return tx.Bucket([]byte("caddy-byoa store")).Put([]byte("probe"), make([]byte, 16<<20))
 }
 
 // countUsed opens the store at path and counts the keys that cannot be used again.
