@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,65 +188,6 @@ func TestWithdrawnSigningKeyIsMintedAnew(t *testing.T) {
 	w.authenticate(t, token)
 	if got := w.local.count(); got != 2 {
 		t.Errorf("%d exchanges, want a second one: the upstream could not verify the first", got)
-	}
-}
-
-func TestOneFlightPerToken(t *testing.T) {
-	misses := &missCounter{}
-	w := newWorld(t, func(c *gateway.Config) { c.Observer = misses })
-	token := w.external("alice")
-	w.local.hold = make(chan struct{})
-	const callers = 200
-	var wg sync.WaitGroup
-	for range callers {
-		wg.Go(func() {
-			if _, err := w.env.Authenticate(context.Background(), token); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for w.local.count() == 0 || misses.Load() < callers { // one of them is at the exchanger, and nobody remembers anything
-		time.Sleep(time.Millisecond)
-	}
-	close(w.local.hold)
-	wg.Wait()
-	if got := w.local.most; got != 1 { // whoever comes just too late for a flight may start the next one
-		t.Errorf("%d exchanges of one token at one moment, want 1", got)
-	}
-}
-
-// missCounter counts the credentials that were not remembered.
-type missCounter struct{ atomic.Int32 }
-
-func (m *missCounter) Observe(_ context.Context, e gateway.Event) {
-	if e.Kind == gateway.EventMemory && e.Code != "" {
-		m.Add(1)
-	}
-}
-
-// Who came first has the work begun, and leaves. Both callers have to be in the flight by then.
-func TestACallerThatLeavesCancelsNobody(t *testing.T) {
-	misses := &missCounter{}
-	w := newWorld(t, func(c *gateway.Config) { c.Observer = misses })
-	token := w.external("alice")
-	w.local.hold = make(chan struct{})
-	leaving, leave := context.WithCancel(context.Background())
-	left, stayed := make(chan error, 1), make(chan error, 1)
-	go func() { _, err := w.env.Authenticate(leaving, token); left <- err }()
-	for w.local.count() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	go func() { _, err := w.env.Authenticate(context.Background(), token); stayed <- err }()
-	for misses.Load() < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	leave()
-	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("the caller that left got %v", err)
-	}
-	close(w.local.hold)
-	if err := <-stayed; err != nil {
-		t.Errorf("the caller that stayed got %v", err)
 	}
 }
 
