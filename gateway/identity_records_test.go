@@ -22,11 +22,12 @@ func trusting(t *testing.T, i *verifiertest.Issuer) gateway.Provider {
 // The issuer of the one login system begins with that of the other, so that what is theirs
 // would be one text if it was merely put together: "https://login.example" and "/x1" is
 // "https://login.example/x" and "1". The users of the one would be those of the other, and
-// could use up the assertions of the other.
+// could use up the assertions of the other. So could they where two login systems count
+// their assertions, and each has a first one.
 func TestOneLoginSystemCannotUseUpTheAssertionsOfAnother(t *testing.T) {
 	type login struct {
 		*verifiertest.Issuer
-		name string // of its user, and the jti of their assertion
+		name string // of its user, and the jti of an assertion of theirs
 	}
 	one := login{verifiertest.NewIssuer(t, verifiertest.WithIssuer("https://login.example")), "/x1"}
 	other := login{verifiertest.NewIssuer(t, verifiertest.WithIssuer("https://login.example/x")), "1"}
@@ -40,10 +41,12 @@ func TestOneLoginSystemCannotUseUpTheAssertionsOfAnother(t *testing.T) {
 			t.Errorf("%s of %s is taken for the user of the other login system", l.name, l.URL())
 		}
 		users[s.UserID] = true
-		assertion := l.Assertion(l.name, "wallet:export", map[string]any{"jti": l.name})
-		_, err := w.env.Elevate(context.Background(), s, assertion)
-		wantCode(t, err, "")
-		_, err = w.env.Elevate(context.Background(), s, assertion) // of the same parts the name is the same
-		wantCode(t, err, gateway.CodeReplayed)
+		for _, jti := range []string{l.name, "of both"} {
+			assertion := l.Assertion(l.name, "wallet:export", map[string]any{"jti": jti})
+			_, err := w.env.Elevate(context.Background(), s, assertion)
+			wantCode(t, err, "")
+			_, err = w.env.Elevate(context.Background(), s, assertion) // of the same parts the name is the same
+			wantCode(t, err, gateway.CodeReplayed)
+		}
 	}
 }

@@ -15,10 +15,11 @@ func counted(part string) string {
 // Where the names of two records meet, whoever can choose a part of one of them, such as
 // the jti of an assertion, their own name at the login system or the end of an issuer,
 // uses up what is another's, or is taken for them. (Oathkeeper, CVE-2026-33496: what was
-// asked with the one key was answered from the other's entry.)
+// asked with the one key was answered from the other's entry.) These are the names; that
+// all parts which matter are given to them is for the tests of those who ask for them.
 func TestRecordsOfTwoNeverMeetInOneKey(t *testing.T) {
 	names := map[string]func(a, b string) string{
-		"what was used up":       func(a, b string) string { return storeKey("assertion", "environment", a, b) },
+		"records":                func(a, b string) string { return storeKey("assertion", "environment", a, b) },
 		"users":                  func(a, b string) string { return UserID("environment", a, b) },
 		"users of environments":  func(a, b string) string { return UserID(a, b, "alice") },
 		"credentials":            func(a, b string) string { return CredentialID("environment", "externalUser", a, b) },

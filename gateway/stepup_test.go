@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
+	"github.com/caddy-byoa/caddy-byoa/gateway/store"
 	"github.com/caddy-byoa/caddy-byoa/verifier"
+	"github.com/caddy-byoa/caddy-byoa/verifier/verifiertest"
 )
 
 func (w *world) stepUp(s *gateway.Session, p gateway.Proof, n gateway.Need) (*gateway.Elevated, error) {
@@ -242,15 +244,41 @@ func TestRefusedAssertionIsNotSpent(t *testing.T) {
 
 func TestUsedJTIStaysUsedUntilItCannotMatter(t *testing.T) {
 	w := newWorld(t)
-	s := w.signIn(t, w.external("alice"))
-	assertion := w.issuer.Assertion("alice", "wallet:export", map[string]any{"jti": "once", "exp": w.clock.Now().Add(20 * time.Minute).Unix()})
-	if _, err := w.env.Elevate(context.Background(), s, assertion); err != nil {
-		t.Fatal(err)
+	s, bob := w.signIn(t, w.external("alice")), w.signIn(t, w.external("bob"))
+	sign := func(subject, jti string, lifetime time.Duration) string {
+		return w.issuer.Assertion(subject, "wallet:sign", map[string]any{"jti": jti, "exp": w.clock.Now().Add(lifetime).Unix()})
 	}
-	w.clock.Advance(15 * time.Minute)
-	same := w.issuer.Assertion("alice", "wallet:sign", map[string]any{"jti": "once"})
-	_, err := w.env.Elevate(context.Background(), s, same)
-	wantCode(t, err, gateway.CodeReplayed)
+	elevate := func(s *gateway.Session, assertion string) error {
+		_, err := w.env.Elevate(context.Background(), s, assertion)
+		return err
+	}
+	wantCode(t, elevate(s, sign("alice", "once", 20*time.Minute)), "")
+	wantCode(t, elevate(bob, sign("bob", "once", time.Minute)), gateway.CodeReplayed) // whoever it is for
+	wantCode(t, elevate(bob, sign("bob", "another", time.Minute)), "")
+	w.clock.Advance(30*time.Minute - 2*time.Second) // the assertion has expired, unless a clock is behind
+	wantCode(t, elevate(s, sign("alice", "once", time.Minute)), gateway.CodeReplayed)
+	w.clock.Advance(2 * time.Second)
+	wantCode(t, elevate(s, sign("alice", "once", time.Minute)), "")
+}
+
+// A single-use token that lives long is used up for as long as it lives, also where the
+// clock of the store is ahead. Whoever had seen it on its way would use it a second time.
+func TestElevatedTokenThatLivesLongWorksOnce(t *testing.T) {
+	ahead := verifiertest.NewClock()
+	w := newWorld(t, func(c *gateway.Config) {
+		c.Store = store.NewMemory(store.MemoryConfig{Now: ahead.Now})
+		c.Scopes = map[string]gateway.ScopeRule{"wallet:export": {Lifetime: 45 * time.Minute}}
+	})
+	s, n := w.signIn(t, w.external("alice")), need(t, "wallet:export")
+	used, unused := gateway.Proof{Elevated: w.elevate(t, s, "wallet:export").Token}, gateway.Proof{Elevated: w.elevate(t, s, "wallet:export").Token}
+	_, err := w.stepUp(s, used, n)
+	wantCode(t, err, "")
+	w.clock.Advance(44 * time.Minute)
+	ahead.Advance(44*time.Minute + 9*time.Minute)
+	_, err = w.stepUp(s, used, n)
+	wantCode(t, err, gateway.CodeElevatedUsed)
+	_, err = w.stepUp(s, unused, n)
+	wantCode(t, err, "")
 }
 
 func TestElevatedLifetimeIsTheShortestOfItsScopes(t *testing.T) {
