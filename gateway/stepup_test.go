@@ -343,6 +343,7 @@ func TestAssertionIsSpentBeforeItIsExchanged(t *testing.T) {
 func TestReauthentication(t *testing.T) {
 	w := newWorld(t)
 	now := w.clock.Now().Unix()
+	scoped := need(t, "wallet:export")
 	for _, c := range []struct {
 		name   string
 		claims map[string]any
@@ -365,6 +366,25 @@ func TestReauthentication(t *testing.T) {
 			signedIn := w.signIn(t, w.external("alice", c.claims))
 			for _, s := range []*gateway.Session{inline, signedIn} {
 				_, err := w.stepUp(s, gateway.Proof{}, c.need)
+				wantCode(t, err, c.want)
+
+				// A proof is no login: it makes up for none, and is not spent where there is none.
+				both := c.need
+				both.Scopes = scoped.Scopes
+				el := w.elevate(t, s, "wallet:export")
+				for used, proof := range map[verifier.Code]gateway.Proof{
+					gateway.CodeElevatedUsed: {Elevated: el.Token},
+					gateway.CodeReplayed:     {Assertion: w.issuer.Assertion("alice", "wallet:export", nil)},
+				} {
+					_, err = w.stepUp(s, proof, both)
+					wantCode(t, err, c.want)
+					_, err = w.stepUp(s, proof, scoped)
+					if c.want != "" {
+						used = ""
+					}
+					wantCode(t, err, used)
+				}
+				_, err = w.stepUp(s, gateway.Proof{Granted: el}, both)
 				wantCode(t, err, c.want)
 			}
 		})
