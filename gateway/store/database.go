@@ -67,7 +67,7 @@ func openDatabase(path string) (db *bolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			_ = file.Close() // and with it goes the lock
+			_ = file.Close() // and with it goes the lock, unless bbolt has mapped the file by then
 			db, err = nil, panicked(p)
 		}
 	}()
