@@ -24,6 +24,8 @@ var pretences = []pretence{
 	{"/admin%23", "admin"},
 	{"/admin%3f/public", "admin"},
 	{"/admin%3Fx=/public", "admin"},
+	{"/wallets/1%23/export", "wallet"}, // for who cuts there it is /wallets/1, which needs a session alone
+	{"/wallets/1%3f/export", "wallet"},
 }
 
 // Whoever held the whole of the target against a pattern opened everything to "?x=/public"
@@ -37,6 +39,8 @@ func TestQueryIsNotThePath(t *testing.T) {
 	step_up @guarded {
 		/api/private private
 		/admin/      admin
+		/wallets/{id}       -
+		/wallets/{id}/{act} wallet
 		default      `+fallback+`
 	}
 	reverse_proxy {{upstream}}`)
@@ -48,6 +52,11 @@ func TestQueryIsNotThePath(t *testing.T) {
 				for _, target := range []string{"/public?x=/api/private", "/public/?/admin", "/public/x?next=/admin#/admin"} {
 					if got := send(wireRequest{method: "GET", target: target}); got.status != 200 {
 						t.Errorf("%s, which is open: %d %s", target, got.status, got.body)
+					}
+				}
+				for _, target := range []string{"/wallets/1", "/wallets/1?/export", "/wallets/1%24"} {
+					if got := send(wireRequest{method: "GET", target: target, lines: [][2]string{{"Authorization", "Bearer " + external}}}); got.status != 200 {
+						t.Errorf("%s, which needs a session alone: %d %s", target, got.status, got.body)
 					}
 				}
 				for _, target := range []string{"/admin?/public", "/admin/?next=/public"} {

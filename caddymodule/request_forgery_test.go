@@ -156,8 +156,9 @@ func TestErrorRoutesGetNoToken(t *testing.T) {
 func TestASecondGateKeepsItsPromises(t *testing.T) {
 	g := start(t, plainEnvironment, `byoa {
 		optional
+		allow_path semicolon
 	}
-	route /private {
+	route /private* {
 		byoa {
 			claim_header X-User external_id
 			allow_query token
@@ -179,6 +180,8 @@ func TestASecondGateKeepsItsPromises(t *testing.T) {
 	if seen.Header.Get("X-User") != "mallory" || seen.Header.Get("x_user") != "" || seen.URL.RawQuery != "a=1" || seen.Header.Get("Authorization") == "" {
 		t.Errorf("the upstream got %v, query %q", seen.Header, seen.URL.RawQuery)
 	}
+	g.want(request{path: "/private;a", bearer: mallory}, 400, "ambiguous_path") // what the first one allows
+	g.want(request{path: "/private,a", bearer: mallory}, 200, "")
 	g.want(request{path: "/public", header: forged}, 200, "")
 	if seen := g.upstream.last(t); len(seen.Header.Values("X-User")) != 0 {
 		t.Errorf("nobody was called %q", seen.Header.Get("X-User"))
