@@ -2,6 +2,7 @@ package caddymodule_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 )
 
@@ -122,6 +123,59 @@ func TestElevatedTokenIsWhereEachGateWantsIt(t *testing.T) {
 	for name, use := range map[string]string{"Authorization": "session", "X-Session": "session", "X-Elevated": "elevated", "X-Proof": "elevated"} {
 		if claims := claimsOf(t, got.Get(name)); claims["token_use"] != use {
 			t.Errorf("%s holds a token for %v, want %s", name, claims["token_use"], use)
+		}
+	}
+	for _, name := range []string{"Authorization", "X-Session", "X-Elevated", "X-Proof", "X-User-Id"} {
+		if len(got[name]) != 1 { // the step-up sets them all again
+			t.Errorf("%s came %d times", name, len(got[name]))
+		}
+	}
+}
+
+// A gate whose matcher leaves a request out takes away what only gates may set, but for what they have set:
+// each of them, and not the last one alone, or the upstream would no longer know who asks.
+func TestWhatTwoGatesHaveSetIsLeftBesideAThird(t *testing.T) {
+	g := start(t, plainEnvironment, `route {
+		byoa {
+			claim_header X-First external_id
+		}
+		byoa {
+			claim_header X-Second external_id
+		}
+		byoa /other/* {
+			claim_header X-Third external_id
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	evil := http.Header{"X-First": {"evil"}, "X-Second": {"evil"}, "X-Third": {"evil"}}
+	g.want(request{path: "/1", bearer: g.external("alice"), header: evil}, 200, "")
+	got := g.upstream.last(t).Header
+	for name, want := range map[string][]string{"X-First": {"alice"}, "X-Second": {"alice"}, "X-Third": nil} {
+		if !slices.Equal(got[name], want) {
+			t.Errorf("the upstream got %s %q, want %q", name, got[name], want)
+		}
+	}
+}
+
+// Between two gates an operator may have somebody else say who asks. What the client said there, taken away
+// beside the first gate, is not put back in its place.
+func TestWhatIsSetBetweenTwoGatesIsNotTheClients(t *testing.T) {
+	g := prepare(t)
+	alice, mallory := g.external("alice"), g.external("mallory")
+	g.load("environment {\n {{environment}}\n header X-Jwt\n}", `route {
+		byoa /x/* {
+			token_header X-Jwt
+		}
+		request_header /kiosk X-Jwt `+alice+`
+		byoa {
+			claim_header X-User-Id external_id
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	for path, want := range map[string]string{"/kiosk": "alice", "/elsewhere": "mallory"} {
+		g.want(request{path: path, header: http.Header{"X-Jwt": {mallory}}}, 200, "")
+		if got := g.upstream.last(t).Header["X-User-Id"]; !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: the upstream got %q, want %s", path, got, want)
 		}
 	}
 }

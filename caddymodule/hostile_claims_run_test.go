@@ -1,6 +1,7 @@
 package caddymodule_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -67,6 +68,14 @@ func TestClaimCannotWriteAHeader(t *testing.T) {
 	most := strings.Repeat("x", 4<<10) // "too much" is one more
 	g.want(request{path: "/", bearer: g.external("alice", map[string]any{"name": most})}, 200, "")
 	g.wantClaimHeaders(t, "as much as fits", http.Header{"X-Name": {most}, "X-External": {"alice"}})
+	digits := "0." + strings.Repeat("1", 4<<10-2)
+	for number, want := range map[string]http.Header{
+		digits:       {"X-Name": {digits}, "X-External": {"alice"}},
+		digits + "1": {"X-External": {"alice"}},
+	} {
+		g.want(request{path: "/", bearer: g.external("alice", map[string]any{"name": json.Number(number)})}, 200, "")
+		g.wantClaimHeaders(t, fmt.Sprintf("a number of %d bytes", len(number)), want)
+	}
 }
 
 // A claim that upstreams would refuse the whole request for is left out, where it gets as far:

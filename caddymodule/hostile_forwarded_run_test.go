@@ -3,6 +3,7 @@ package caddymodule_test
 import (
 	"bufio"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -85,6 +86,23 @@ func TestSpoofedForwardingChangesNothing(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A proxy that strips a prefix says so in a header, and so can anybody: a gate that took it off would find a
+// closed path to be one that nobody thought of.
+func TestForwardedPrefixOpensNothing(t *testing.T) {
+	g := start(t, plainEnvironment, `byoa
+	step_up {
+		/closed/ deny
+		default session
+	}
+	reverse_proxy {{upstream}}`)
+	alice := g.external("alice")
+	for _, prefix := range []string{"/closed", "/closed/", "/open"} {
+		spoofed := http.Header{"X-Forwarded-Prefix": {prefix}}
+		g.want(request{path: "/closed/x", bearer: alice, header: spoofed}, 403, "route_denied")
+		g.want(request{path: "/open/x", bearer: alice, header: spoofed}, 200, "")
 	}
 }
 

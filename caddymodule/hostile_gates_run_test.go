@@ -118,3 +118,28 @@ func TestQueryTokenIsKeptByTheGateThatReadsItThereAlone(t *testing.T) {
 		})
 	}
 }
+
+// Where a gate is optional, a Basic of the client's is no credential, and nobody's request goes on with it
+// in the very header in which the upstream expects the gate's token.
+func TestAuthorizationOfNobodyDoesNotArriveWhereAGateSetsIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		site    string
+		arrives bool
+	}{
+		"a gate that sets it":           {"byoa {\n optional\n }\n reverse_proxy {{upstream}}", false},
+		"behind one that sets another":  {"route {\n byoa {\n optional\n token_header X-Session\n }\n byoa {\n optional\n }\n reverse_proxy {{upstream}}\n }", false},
+		"control: no gate that sets it": {"byoa {\n optional\n token_header X-Session\n }\n reverse_proxy {{upstream}}", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, plainEnvironment, c.site)
+			g.want(request{path: "/", header: http.Header{"Authorization": {"Basic cm9vdDo="}}}, 200, "")
+			if got := g.upstream.last(t).Header["Authorization"]; len(got) > 0 != c.arrives {
+				t.Errorf("the upstream got Authorization %q", got)
+			}
+			g.want(request{path: "/", bearer: g.external("alice")}, 200, "")
+			if got := g.upstream.last(t).Header["Authorization"]; len(got) > 0 == c.arrives {
+				t.Errorf("somebody's request has Authorization %q", got)
+			}
+		})
+	}
+}

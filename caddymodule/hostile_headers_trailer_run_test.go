@@ -34,6 +34,13 @@ func TestClientCannotSayWhoItIsInATrailer(t *testing.T) {
 						wantTrailers(t, g.upstream.tried(t, t.Name()+some[0]).Trailer, some, announced)
 					}
 				}
+				empty := withTrailers(external, guardedNames[:1], announced)
+				empty.body = "" // ends without a byte before the trailers
+				empty.lines = append(empty.lines, [2]string{"X-Try", t.Name() + " empty"})
+				if got := send(empty); got.status != 200 {
+					t.Fatalf("an empty body: %d %s", got.status, got.body)
+				}
+				wantTrailers(t, g.upstream.tried(t, t.Name()+" empty").Trailer, guardedNames[:1], announced)
 			})
 		})
 	}
