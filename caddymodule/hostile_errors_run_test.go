@@ -110,6 +110,17 @@ func TestErrorPageIsNotGivenTheToken(t *testing.T) {
 		g.do(r)
 		g.wantNoToken(t)
 	})
+	t.Run("refused at the gate", func(t *testing.T) {
+		const basic = "Basic YWxpY2U6"
+		for _, lines := range [][]string{{basic, "Bearer " + g.external("alice")}, {"Bearer " + g.external("alice"), basic}} {
+			g.do(request{path: "/", header: http.Header{"Authorization": lines}})
+			g.wantNoToken(t)
+		}
+		g.do(request{path: "/", header: http.Header{"Authorization": {basic}}})
+		if seen := g.upstream.last(t); seen.URL.Path != errorPage || seen.Header.Get("Authorization") != basic {
+			t.Errorf("the control: %s got Authorization %q", seen.URL.Path, seen.Header["Authorization"])
+		}
+	})
 }
 
 // wantNoToken fails the test if the error page, which has to have been asked last, was told
@@ -215,10 +226,12 @@ func TestQueryTokenDoesNotComeBackUnderTracing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g.load(plainEnvironment, tracing+site)
-			g.want(request{path: "/x?a=1&token=" + external}, 200, "")
-			seen := g.upstream.last(t)
-			if h := seen.Header; h.Get("X-Asked-For") != "/x?a=1" || h.Get("X-Asked-Query") != "a=1" || h.Get("X-Uri") != "/x?a=1" || seen.RequestURI != "/x?a=1" {
-				t.Errorf("the upstream got %q, %q, %q and %q", h.Get("X-Asked-For"), h.Get("X-Asked-Query"), h.Get("X-Uri"), seen.RequestURI)
+			for _, bearer := range []string{"", external} { // which decides, and the query all the same goes
+				g.want(request{path: "/x?a=1&token=" + external, bearer: bearer}, 200, "")
+				seen := g.upstream.last(t)
+				if h := seen.Header; h.Get("X-Asked-For") != "/x?a=1" || h.Get("X-Asked-Query") != "a=1" || h.Get("X-Uri") != "/x?a=1" || seen.RequestURI != "/x?a=1" {
+					t.Errorf("the upstream got %q, %q, %q and %q", h.Get("X-Asked-For"), h.Get("X-Asked-Query"), h.Get("X-Uri"), seen.RequestURI)
+				}
 			}
 			g.want(request{path: "/twice?token=" + external}, 200, "")
 			got := g.do(request{path: "/dead?token=" + external + "&a=1"})
@@ -227,7 +240,7 @@ func TestQueryTokenDoesNotComeBackUnderTracing(t *testing.T) {
 			}
 			g.load(plainEnvironment, site) // the last config with tracing exports when it goes
 			asked := spanAttribute("asked")
-			if want := map[string]int{"not traced": 0, "traced": 3}[name]; len(asked) != want {
+			if want := map[string]int{"not traced": 0, "traced": 4}[name]; len(asked) != want {
 				t.Errorf("%d requests were traced, want %d: this test shows nothing", len(asked), want)
 			}
 			for _, uri := range asked {

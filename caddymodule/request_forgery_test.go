@@ -220,6 +220,10 @@ func TestQueryTokenIsInNoPlaceholder(t *testing.T) {
 		header_up X-Original-Uri {http.request.orig_uri}
 		header_up X-Uri {http.request.uri}
 	}
+	handle /page {
+		templates
+		respond "{{.Req.RequestURI}}"
+	}
 	handle_errors {
 		redir https://login.example/?next={http.request.orig_uri} 303
 	}`)
@@ -227,6 +231,9 @@ func TestQueryTokenIsInNoPlaceholder(t *testing.T) {
 	g.want(request{path: "/x?a=1&token=" + external}, 200, "")
 	if h := g.upstream.last(t).Header; h.Get("X-Original-Uri") != "/x?a=1" || h.Get("X-Uri") != "/x?a=1" {
 		t.Errorf("the upstream got %q and %q", h.Get("X-Original-Uri"), h.Get("X-Uri"))
+	}
+	if got := g.want(request{path: "/page?a=1&token=" + external}, 200, ""); got.raw != "/page?a=1" {
+		t.Errorf("a template shows %q", got.raw)
 	}
 	got := g.do(request{path: "/dead?a=1&token=" + external})
 	if location := got.header.Get("Location"); got.status != 303 || location != "https://login.example/?next=/dead?a=1" {
