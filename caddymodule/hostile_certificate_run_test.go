@@ -62,6 +62,34 @@ func TestCertificateOfAnotherNameIsNotTheIssuers(t *testing.T) {
 	}
 }
 
+// `insecure_http` lets keys come without TLS. With TLS it vouches for nobody: else whoever is in
+// between says which keys sign our users in.
+func TestInsecureHTTPTrustsNoUnknownAuthority(t *testing.T) {
+	ca := newAuthority(t)
+	for name, known := range map[string]bool{"unknown": false, "control: known by tls_ca": true} {
+		t.Run(name, func(t *testing.T) {
+			g := prepare(t)
+			server := ca.serve(t, &x509.Certificate{
+				IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+			})
+			server.Config.Handler = metadataAndKeys(g.issuer)
+			server.StartTLS()
+			lines := []string{"jwks_url " + server.URL + "/keys", "insecure_http"}
+			if known {
+				lines = append(lines, "tls_ca "+writePEM(t, ca.certificate.Raw))
+			}
+			g.load(g.keysBy(lines...), plainSite)
+			alice := request{path: "/wallets/1", bearer: g.external("alice")}
+			if known {
+				g.want(alice, 200, "")
+				return
+			}
+			g.want(alice, 503, "keys_unavailable")
+			g.waitUntilLogged(g.issuer.URL(), "unknown authority")
+		})
+	}
+}
+
 // metadataAndKeys is what a server of the issuer answers.
 func metadataAndKeys(issuer *verifiertest.Issuer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

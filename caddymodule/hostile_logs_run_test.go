@@ -53,6 +53,28 @@ func TestLogWithoutTheEncoderIsWarnedAboutByName(t *testing.T) {
 	}
 }
 
+// A token in the query is in every line that a log has of its request, so a gate that reads it there does
+// not start before such a log: a warning would come too late.
+func TestGateThatReadsTheQueryDoesNotStartBeforeAPlainLog(t *testing.T) {
+	for format, starts := range map[string]bool{"json": false, "byoa": true} {
+		g := prepare(t)
+		err := g.tryLoad(plainEnvironment, `log own {
+		output file `+filepath.Join(g.storage(), "own.log")+`
+		format `+format+`
+	}
+	byoa {
+		allow_query token
+	}
+	reverse_proxy {{upstream}}`)
+		if starts != (err == nil) {
+			t.Errorf("format %s: %v", format, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "allow_query needs logs that do not show tokens: set `format byoa` in every log that receives http.log.access.own") {
+			t.Errorf("format %s: the error says nothing of it: %v", format, err)
+		}
+	}
+}
+
 // logWarnings are those that the gateway gave about logs.
 func (g *running) logWarnings(t *testing.T) (warnings []string) {
 	t.Helper()

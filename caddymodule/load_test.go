@@ -1,6 +1,8 @@
 package caddymodule_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -48,6 +50,13 @@ func TestConfigsThatDoNotLoad(t *testing.T) {
 		return `"http": {"servers": {"s": {"listen": ["127.0.0.1:0"], "routes": [{"handle": [` + handler + `]}]}}}`
 	}
 	one := byoa(`"production": ` + environment)
+	trusting := func(ca string) string {
+		return byoa(`"production": {"issuer": "i", "jwks_url": "https://i.example", "tls_ca": "` + ca + `"}`)
+	}
+	noPEM := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(noPEM, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	gate := http(`{"handler": "byoa"}`)
 
 	for _, c := range []struct{ name, bad, good, want string }{
@@ -67,6 +76,10 @@ func TestConfigsThatDoNotLoad(t *testing.T) {
 		{
 			"certificates that are not there", byoa(`"production": {"issuer": "i", "jwks_url": "https://i.example", "tls_ca": "/nonexistent/ca.pem"}`),
 			byoa(`"production": {"issuer": "i", "jwks_url": "https://i.example"}`), "tls_ca",
+		},
+		{
+			"certificates that are none", trusting(noPEM), // the system's authorities would be trusted in their place
+			trusting(writePEM(t, newAuthority(t).certificate.Raw)), "holds no PEM certificate",
 		},
 		{
 			"exchanger of another version", byoa(`"production": {"issuer": "i", "jwks_file": "k", "exchange": {"exchanger": "oauth"}}`),
