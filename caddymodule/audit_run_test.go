@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -363,5 +364,24 @@ func TestAuditLogIsInTheDefaultLog(t *testing.T) {
 	}
 	if found != 1 {
 		t.Errorf("%d lines, want 1", found)
+	}
+}
+
+// Whoever could write the address under which they are known would put somebody else's into the audit log.
+func TestAuditLogNamesNoAddressThatTheClientMadeUp(t *testing.T) {
+	for trusted, want := range map[string]string{"192.0.2.1/32": "127.0.0.1", "127.0.0.1/32": "203.0.113.9"} {
+		t.Run("trusting "+trusted, func(t *testing.T) {
+			a := newAudited(t, "json")
+			a.options = strings.Replace(a.options, "127.0.0.1/32", trusted, 1)
+			a.load(plainEnvironment, plainSite)
+			got := a.told(func() {
+				a.want(request{path: "/wallets/1", header: http.Header{
+					"X-Forwarded-For": {"203.0.113.9"}, "X-Real-Ip": {"198.51.100.7"}, "X-Client-Ip": {"198.51.100.7"}, "Forwarded": {"for=198.51.100.7"},
+				}}, 401, "token_missing")
+			})
+			if len(got) != 1 || got[0]["client_ip"] != want {
+				t.Errorf("got %v, want one line with %s", got, want)
+			}
+		})
 	}
 }

@@ -55,6 +55,7 @@ func encodedWhole(s string, times int) string {
 func writingsOf(token string) []writing {
 	dots := func(as string) string { return strings.ReplaceAll(token, ".", as) }
 	first, rest := token[0], token[1:]
+	unsigned := token[:strings.LastIndex(token, ".")] // its header alone gives it away
 	return []writing{
 		{"as it is", "/ws/" + token + "/x", "/ws/…/x"},
 		{"as a parameter", "/ws%3Ftoken=" + token + "%26a=1", "/ws%3Ftoken=…%26a=1"},
@@ -73,7 +74,11 @@ func writingsOf(token string) []writing {
 		{"broken into lines", "/" + token[:9] + "%0A" + token[9:40] + "%0D%0A" + token[40:], "/…"},
 		{"padded", "/" + dots("=."), "/…"},
 		{"padded twice", "/" + dots("%3D=."), "/…"},
-		{"without its signature", "/" + token[:strings.LastIndex(token, ".")], "/…"},
+		{"without its signature", "/" + unsigned, "/…"},
+		{"behind one letter", "/w" + unsigned, "/…"}, // base64 counts by fours
+		{"behind two", "/ws" + unsigned, "/…"},
+		{"behind three", "/ws-" + unsigned, "/…"},
+		{"behind four", "/ws-w" + unsigned, "/…"},
 		{"without its first letter", "/" + rest, "/…"},
 	}
 }

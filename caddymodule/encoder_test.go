@@ -321,3 +321,22 @@ func BenchmarkLogEncoder(b *testing.B) {
 		}
 	}
 }
+
+// A cookie of an environment that nobody hides is in the log of every request of a browser, for
+// whoever reads logs to sign in with. The SDKs' own is there whatever the config names.
+func TestCookiesOfAnEnvironmentAreHidden(t *testing.T) {
+	for name, c := range map[string]struct {
+		environment Environment
+		kept        string
+	}{
+		"none is named":    {Environment{}, "ext=1; own=2; other=4"},
+		"the external one": {Environment{CookieName: "ext"}, "own=2; other=4"},
+		"the session's":    {Environment{Session: SessionRules{Cookie: "own"}}, "ext=1; other=4"},
+		"both":             {Environment{CookieName: "ext", Session: SessionRules{Cookie: "own"}}, "other=4"},
+	} {
+		names := newHiddenNames().with(c.environment.hidden())
+		if got, _ := names.text(ruleCookie, "ext=1; own=2; DYNAMIC_JWT_TOKEN=3; other=4"); got != c.kept {
+			t.Errorf("%s: the log shows %q, want %q", name, got, c.kept)
+		}
+	}
+}

@@ -275,3 +275,26 @@ func TestLoggedCredentialsOfTheEndpointsAreHidden(t *testing.T) {
 		t.Errorf("the log shows no headers at all, so this test shows nothing (%v)", err)
 	}
 }
+
+// It writes cookies out too, and those of a gate are as good as its header. Their names are of this test alone:
+// what was hidden once stays hidden in this process.
+func TestLoggedCookiesOfAGateAreHidden(t *testing.T) {
+	g := prepare(t)
+	g.options = "servers {\nlog_credentials\n}"
+	g.load(`environment {
+			{{environment}}
+			cookie_name logged-ext
+			session {
+				cookie __Host-logged
+			}
+		}`, `byoa {
+		token_header X-Session
+	}
+	reverse_proxy {{upstream}}`)
+	external := g.external("alice")
+	session := g.sessionFor(external)
+	g.want(request{path: "/", cookie: "logged-ext=" + external + "; __Host-logged=" + session + "; DYNAMIC_JWT_TOKEN=" + session + "; other=honest"}, 200, "")
+	if log, err := os.ReadFile(g.logFile); err != nil || !strings.Contains(string(log), "other=honest") {
+		t.Errorf("the log shows no cookies at all, so this test shows nothing (%v)", err)
+	}
+}
