@@ -19,7 +19,7 @@ func TestNothingRedirects(t *testing.T) {
 		endpoints + "/externalAuth/signin/", endpoints + "?next=//evil.example", "/?next=https://evil.example&redirect_uri=//evil.example&rd=//evil.example",
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST"} {
-			for _, line := range []string{"", "Authorization: Bearer " + session + "\r\n"} {
+			for _, line := range []string{"Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n", "Authorization: Bearer " + session + "\r\n"} {
 				status, header := statusOf(t, g.raw(method+" "+target+" HTTP/1.1\r\nHost: "+g.address+"\r\nContent-Length: 0\r\nConnection: close\r\n"+line+"\r\n"))
 				if status[0] == '3' || strings.Contains(header, "\r\nlocation:") || strings.Contains(header, "\r\nrefresh:") {
 					t.Errorf("%s %s: %s %s", method, target, status, header)

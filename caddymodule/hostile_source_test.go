@@ -59,6 +59,11 @@ func TestHastyComparisonIsFound(t *testing.T) {
 		"strings.EqualFold(a, apiToken)":    true,
 		"bytes.Compare(secret, given) < 0":  true,
 		"slices.Equal(x.digest, y)":         true,
+		"members[x.Token]":                  true, // a map finds it as fast as it can
+		"members[string(mac)]":              true,
+		"members[token[:8]]":                true,
+		"members[i]":                        false,
+		"tokens[i]":                         false,
 		"hmac.Equal(mac, other)":            false,
 		"token == \"\"":                     false,
 		"secret != nil":                     false,
@@ -68,6 +73,22 @@ func TestHastyComparisonIsFound(t *testing.T) {
 		"issuer == other":                   false,
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nvar _ = "+source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hasty, _ := comparisons(file)
+		if got := len(hasty) > 0; got != want {
+			t.Errorf("%s: found %v, want %v", source, got, want)
+		}
+	}
+	for source, want := range map[string]bool{
+		"switch nonce { case n.seal(x): }":    true,
+		"switch given { case x, n.seal(y): }": true,
+		"switch nonce { case \"\": }":         false,
+		"switch kind { case other: }":         false,
+		"switch { case n.seal(x) == y: }":     true,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc f() {"+source+"}", 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,6 +141,12 @@ func comparisons(file *ast.File) (hasty, constant []string) {
 			if (n.Op == token.EQL || n.Op == token.NEQ) && !fixed(n.X) && !fixed(n.Y) && (secret(n.X) || secret(n.Y)) {
 				hasty = append(hasty, written(n))
 			}
+		case *ast.SwitchStmt:
+			hasty = append(hasty, switches(n)...)
+		case *ast.IndexExpr:
+			if secret(n.Index) {
+				hasty = append(hasty, written(n))
+			}
 		case *ast.CallExpr:
 			switch written(n.Fun) {
 			case "hmac.Equal", "subtle.ConstantTimeCompare":
@@ -133,6 +160,18 @@ func comparisons(file *ast.File) (hasty, constant []string) {
 		return true
 	})
 	return hasty, constant
+}
+
+// switches are the comparisons of a switch with the values of its cases.
+func switches(n *ast.SwitchStmt) (hasty []string) {
+	for _, clause := range n.Body.List {
+		for _, value := range clause.(*ast.CaseClause).List {
+			if n.Tag != nil && !fixed(value) && (secret(n.Tag) || secret(value)) {
+				hasty = append(hasty, "switch "+written(n.Tag)+" case "+written(value))
+			}
+		}
+	}
+	return hasty
 }
 
 // secret is whether the last name in an expression is that of a secret: of what is selected, called,
