@@ -44,7 +44,11 @@ const principalsSite = `byoa_api
 		GET  /wallets/{id}        -
 		POST /wallets/{id}/export wallet:export
 	}
-	reverse_proxy {{upstream}}`
+	reverse_proxy {{upstream}} {
+		transport http {
+			dial_timeout 1m # a slow machine has hundreds of connections to begin at once
+		}
+	}`
 
 // startPrincipals runs a gateway that believes two login systems.
 func startPrincipals(t *testing.T) (g *running, second *verifiertest.Issuer) {

@@ -194,10 +194,15 @@ const (
 // http3Conn speaks HTTP/3 in frames.
 type http3Conn struct{ *quic.Conn }
 
+// patientQUIC leaves a slow machine time: by itself QUIC gives up after seconds without a word.
+func patientQUIC() *quic.Config {
+	return &quic.Config{HandshakeIdleTimeout: time.Minute, MaxIdleTimeout: time.Minute, KeepAlivePeriod: 5 * time.Second}
+}
+
 func dialHTTP3(g *running) (wireConn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := quic.DialAddr(ctx, g.address, wireTLS("h3"), nil)
+	conn, err := quic.DialAddr(ctx, g.address, wireTLS("h3"), patientQUIC())
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (g *running) http3() *http3Client {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	g.t.Cleanup(cancel)
 	trust := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}, ServerName: "localhost"}
-	conn, err := quic.DialAddr(ctx, g.address, trust, nil)
+	conn, err := quic.DialAddr(ctx, g.address, trust, patientQUIC())
 	if err != nil {
 		g.t.Fatal(err)
 	}
