@@ -136,7 +136,9 @@ func (g *running) tryLoad(environment, site string) error {
 		config = g.edited(config)
 	}
 	g.reloaded = g.loaded
-	return caddy.Load(config, true)
+	err = caddy.Load(config, true)
+	starts.Add(1)
+	return err
 }
 
 // edited is an adapted config as edit changes it.
