@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"testing"
@@ -71,8 +73,21 @@ func (g *running) http3() *http3Client {
 func (c *http3Client) status(method, path string, header http.Header) int {
 	t := c.g.t
 	t.Helper()
+	stream := c.send(method, path, header)
+	closed := stream.Close() // fails where the server has answered already, and wants no more
+	res, err := stream.ReadResponse()
+	if err != nil {
+		t.Fatal(errors.Join(err, closed))
+	}
+	return res.StatusCode
+}
+
+// send begins a request, which whoever calls it ends.
+func (c *http3Client) send(method, path string, header http.Header) *http3.RequestStream {
+	t := c.g.t
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
+	t.Cleanup(cancel)
 	stream, err := c.conn.OpenRequestStream(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -87,10 +102,85 @@ func (c *http3Client) status(method, path string, header http.Header) int {
 	if err := stream.SendRequestHeader(r); err != nil {
 		t.Fatal(err)
 	}
-	closed := stream.Close() // fails where the server has answered already, and wants no more
+	return stream
+}
+
+// http3Socket is a WebSocket over HTTP/3 with an upstream that sends back what it gets.
+type http3Socket struct{ *http3.RequestStream }
+
+func (c *http3Client) open(path string, header http.Header) http3Socket {
+	t := c.g.t
+	t.Helper()
+	stream := c.send(http.MethodConnect, path, header)
 	res, err := stream.ReadResponse()
-	if err != nil {
-		t.Fatal(errors.Join(err, closed))
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("opening a WebSocket at %s: %v, %v", path, res, err)
 	}
-	return res.StatusCode
+	return http3Socket{stream}
+}
+
+func (s http3Socket) mustLive(t *testing.T) {
+	t.Helper()
+	got := make([]byte, len("ping"))
+	if err := s.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	_, wrote := io.WriteString(s, "ping")
+	if _, err := io.ReadFull(s, got); wrote != nil || err != nil || string(got) != "ping" {
+		t.Errorf("got %q back, %v, %v", got, wrote, err)
+	}
+}
+
+func (s http3Socket) mustEnd(t *testing.T) {
+	t.Helper()
+	if err := s.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(s)
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		t.Fatal("the WebSocket goes on without its session")
+	}
+	if len(rest) > 0 {
+		t.Errorf("got %q after the session", rest)
+	}
+}
+
+// sendBack is a server of WebSockets (RFC 6455 section 4.2.2) that does not look at frames.
+func sendBack(w http.ResponseWriter, _ *http.Request) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	_, _ = io.Copy(conn, rw)
+}
+
+// A WebSocket has no connection of its own here that could be closed: whoever was let go
+// would listen on for as long as the browser keeps its connection to the site.
+func TestWebSocketOverHTTP3EndsWithItsSession(t *testing.T) {
+	g := prepareTLS(t)
+	g.load(plainEnvironment, `byoa_api
+	handle /limited {
+		byoa
+		reverse_proxy {{upstream}}
+	}
+	handle /unlimited {
+		byoa {
+			stream_lifetime unlimited
+		}
+		reverse_proxy {{upstream}}
+	}`)
+	g.upstream.answer(sendBack)
+	client := g.http3()
+	header := http.Header{"Authorization": {"Bearer " + g.external("alice")}}
+	limited, unlimited := client.open("/limited", header), client.open("/unlimited", header)
+	limited.mustLive(t)
+	unlimited.mustLive(t)
+	if got := client.status(http.MethodPost, "/api/v0/sdk/"+environmentID+"/revoke", header); got != http.StatusNoContent {
+		t.Fatalf("revoking: %d", got)
+	}
+	limited.mustEnd(t)
+	unlimited.mustLive(t)
 }
