@@ -2,12 +2,12 @@ package caddymodule
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
 	"github.com/caddy-byoa/caddy-byoa/verifier"
@@ -48,14 +48,43 @@ func TestFramesEndWhereTheNextOneBegins(t *testing.T) {
 				t.Fatalf("in pieces of %d, after %d bytes: between frames is %t, want %t", piece, at, f.between(), ends[at])
 			}
 		}
-		if f.pass(frame(0x88, 2)); f.between() {
-			t.Errorf("in pieces of %d: a frame may follow a close frame", piece)
+		mustClose(t, &f)
+	}
+}
+
+// mustClose fails the test unless nothing follows a close frame, which is over at its end.
+func mustClose(t *testing.T, f *frames) {
+	t.Helper()
+	goodbye := frame(0x88, 2)
+	for _, step := range []struct {
+		sent []byte
+		over bool
+	}{
+		{goodbye[:3], false},
+		{goodbye[3:], true},
+		{frame(0x82, 1), true}, // which nobody must send any more
+	} {
+		if f.pass(step.sent); f.between() || f.over() != step.over {
+			t.Fatalf("from the close frame on, after %q: a frame may follow: %t, and it is over: %t", step.sent, f.between(), f.over())
 		}
 	}
 }
 
-// openSocket returns a WebSocket, and the client's side of its connection.
-func openSocket(t *testing.T) (ws *webSocket, client net.Conn) {
+// A heardConn keeps what was read from it before it was closed, which comes byte by byte.
+type heardConn struct {
+	*net.TCPConn
+	heard []byte
+}
+
+func (c *heardConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b[:min(1, len(b))])
+	c.heard = append(c.heard, b[:n]...)
+	return n, err
+}
+
+// openSocket returns a WebSocket whose handshake came with the beginning of a frame, both
+// sides of its connection, and the server's first.
+func openSocket(t *testing.T, early string) (ws *webSocket, server *heardConn, client net.Conn) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,16 +94,21 @@ func openSocket(t *testing.T) (ws *webSocket, client net.Conn) {
 	if client, err = net.Dial("tcp", listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	server, err := listener.Accept()
+	conn, err := listener.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	ws = newWebSocket(server, nil, new(atomic.Bool))
+	server = &heardConn{TCPConn: conn.(*net.TCPConn)}
 	t.Cleanup(func() { _, _ = server.Close(), client.Close() })
-	return ws, client
+	return newWebSocket(server, []byte(early), new(atomic.Bool)), server, client
 }
 
+// A client that has sent something which nobody has read when the connection is closed may
+// never get to read why: the end waits for its close frame, and for all of it.
 func TestWebSocketIsToldWhyItEnds(t *testing.T) {
+	// A message is under way, which looks as if the client had parted; then it does.
+	early, rest := masked(0x82, "")[:6], "\x88\x80\x00\x00\x00\x00"+string(masked(0x88, "\x03\xe8"))
+	early[1] |= 6
 	message, part := frame(0x82, 300), frame(0x82, 300)[:100]
 	goodbye := frame(0x88, 2)
 	for name, c := range map[string]struct {
@@ -90,28 +124,65 @@ func TestWebSocketIsToldWhyItEnds(t *testing.T) {
 		"the upstream has said goodbye": {goodbye, verifier.CodeExpired, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ws, client := openSocket(t)
+			ws, server, client := openSocket(t, string(early))
 			if _, err := ws.Write(c.sent); err != nil {
 				t.Fatal(err)
 			}
-			ws.ended.Store(true)
-			if _, err := ws.Write(message); err == nil {
-				t.Error("something was sent after the end")
+			var heard string
+			if c.want != "" {
+				heard = rest
 			}
-			go ws.end(c.code)
-			got := make([]byte, len(c.sent)+len(c.want))
-			if _, err := io.ReadFull(client, got); err != nil || string(got) != string(c.sent)+c.want {
+			if _, err := io.WriteString(client, heard); err != nil {
+				t.Fatal(err)
+			}
+			ws.ended.Store(true)
+			ws.end(c.code)
+			if string(server.heard) != heard {
+				t.Errorf("the connection was closed after %q from the client, want %q", server.heard, heard)
+			}
+			if got, err := io.ReadAll(client); err != nil || string(got) != string(c.sent)+c.want {
 				t.Errorf("got %q, %v, want %q", tail(got), err, c.want)
 			}
-			if c.want != "" { // a message is under way; then the client parts
-				if _, err := client.Write(slices.Concat(masked(0x82, "to be dropped"), masked(0x88, "\x03\xe8"))); err != nil {
-					t.Errorf("the connection was closed before the client had parted: %v", err)
-				}
-			}
-			if rest, err := io.ReadAll(client); len(rest) != 0 || err != nil {
-				t.Errorf("got %q, %v, want the end", rest, err)
-			}
 		})
+	}
+}
+
+// The proxy learns that it is over at the same time as the client, and closes its side: what it
+// did first would cut the goodbye off.
+func TestNothingPassesAWebSocketThatHasEnded(t *testing.T) {
+	said := slices.Concat(masked(0x82, "hello"), masked(0x88, "\x03\xe8"))
+	for _, c := range []struct {
+		ended bool
+		err   error
+		read  int
+		want  string
+	}{
+		{false, nil, len(said), "message"},
+		{true, errStreamEnded, 0, "\x88\x09\x0b\xb8expired"},
+	} {
+		ws, _, client := openSocket(t, "")
+		if _, err := client.Write(said); err != nil {
+			t.Fatal(err)
+		}
+		ws.ended.Store(c.ended)
+		if n, err := io.ReadFull(ws, make([]byte, len(said))); n != c.read || !errors.Is(err, c.err) {
+			t.Errorf("ended: %t, and the upstream gets %d bytes, %v", c.ended, n, err)
+		}
+		if _, err := io.WriteString(ws, "message"); !errors.Is(err, c.err) {
+			t.Errorf("ended: %t, writing: %v", c.ended, err)
+		}
+		if err := ws.CloseWrite(); !errors.Is(err, c.err) {
+			t.Errorf("ended: %t, closing one half: %v", c.ended, err)
+		}
+		if err := ws.Close(); err != nil {
+			t.Errorf("ended: %t, closing: %v", c.ended, err)
+		}
+		if c.ended {
+			ws.end(verifier.CodeExpired)
+		}
+		if got, err := io.ReadAll(client); string(got) != c.want || err != nil {
+			t.Errorf("ended: %t, and the client got %q, %v, want %q", c.ended, got, err, c.want)
+		}
 	}
 }
 
@@ -121,45 +192,3 @@ func masked(first byte, payload string) []byte {
 }
 
 func tail(b []byte) []byte { return b[max(0, len(b)-40):] }
-
-// The gateway cannot wait for a client that does not want to part.
-func TestWebSocketEndsThoughTheClientDoesNot(t *testing.T) {
-	t.Run("it does not read", func(t *testing.T) {
-		server, client := net.Pipe() // which holds nothing, so that whoever writes waits
-		t.Cleanup(func() { _ = client.Close() })
-		ws := newWebSocket(server, nil, new(atomic.Bool))
-		written := make(chan error, 1)
-		go func() {
-			_, err := ws.Write(frame(0x82, 300))
-			written <- err
-		}()
-		pollWhile(t, ws.mu.TryLock, ws.mu.Unlock)
-		ws.ended.Store(true)
-		ws.end(verifier.CodeExpired) // would hang, if it did
-		if err := <-written; err == nil {
-			t.Error("what nobody read was written")
-		}
-	})
-	t.Run("it does not close", func(t *testing.T) {
-		ws, client := openSocket(t)
-		ws.ended.Store(true)
-		ws.end(verifier.CodeExpired) // would hang, if it did
-		if err := ws.SetDeadline(time.Now()); err == nil {
-			t.Error("the connection is open")
-		}
-		if got, err := io.ReadAll(client); err != nil || !bytes.HasSuffix(got, []byte("expired")) {
-			t.Errorf("the client got %q, %v, want a close frame and the end", got, err)
-		}
-	})
-}
-
-// pollWhile waits until try fails, and undoes what it does else.
-func pollWhile(t *testing.T, try func() bool, undo func()) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); try(); time.Sleep(time.Millisecond) {
-		undo()
-		if time.Now().After(deadline) {
-			t.Fatal("waited in vain")
-		}
-	}
-}
