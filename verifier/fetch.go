@@ -66,10 +66,10 @@ func keysURL(what, text, shown string, insecure bool) (*url.URL, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s does not parse", what)
-	case u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
-		return nil, fmt.Errorf("%s %s is not an absolute https URL", what, quoted(cmp.Or(shown, plainURL(u))))
 	case u.User != nil:
 		return nil, fmt.Errorf("%s holds credentials; a JWK Set is public", what)
+	case u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, fmt.Errorf("%s %s is not an absolute https URL", what, quoted(cmp.Or(shown, plainURL(u))))
 	case strings.Contains(text, "#"):
 		return nil, fmt.Errorf("%s holds a fragment, which no server is told of", what)
 	case u.Scheme == "http" && !insecure && !isLoopback(u.Hostname()):
