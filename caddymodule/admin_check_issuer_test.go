@@ -95,4 +95,8 @@ func TestAdminCheckNamesEveryFaultOfNobodysToken(t *testing.T) {
 	g.checked("somebody's", `{"encodedJwt":"`+token(g.issuer.URL())+`"}`, append(slices.Clone(broken), "key_not_found")...)
 	g.checked("nobody's assertion", `{"assertion":"`+assertion("https://elsewhere.example")+`","subject":"bob"}`,
 		"issuer_mismatch", "subject_mismatch", "expired", "jti_missing")
+	g.checked("an assertion of a number", `{"assertion":"`+assertion(1)+`","subject":"bob"}`,
+		"token_malformed", "subject_mismatch", "expired", "jti_missing")
+	g.checked("an assertion of an empty name", `{"assertion":"`+assertion("")+`","subject":"bob"}`,
+		"issuer_mismatch", "subject_mismatch", "expired", "jti_missing")
 }

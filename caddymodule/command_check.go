@@ -32,9 +32,9 @@ func newCheckCommand() *cobra.Command {
 		Long: `
 Holds a token against every rule of an environment, and prints one line for each: its
 name, ok or FAILED, and what was wrong. All rules are tried, not only up to the first
-that fails, of the login system that the token names; of a token that is nobody's there
-are none to try. With --assertion the token is judged as an assertion about the signed-in
-user --subject, otherwise as an external JWT that signs in.
+that fails; but where there are several login systems, only the form and the issuer of a
+token that none of them has issued. With --assertion the token is judged as an assertion
+about the signed-in user --subject, otherwise as an external JWT that signs in.
 
 The config is loaded and not started. The issuer's keys are fetched from where the
 config says. Nothing else is read and nothing written: neither the store, so that it is

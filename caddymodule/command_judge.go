@@ -88,7 +88,7 @@ func (j *judge) try(ctx context.Context, token string) ([]verifier.Check, error)
 	if err != nil {
 		return []verifier.Check{{Name: "form", Err: err}}, nil
 	}
-	p, err := j.choose(parsed.Issuer())
+	p, err := j.choose(parsed)
 	if verifier.CodeOf(err) != "" {
 		return []verifier.Check{{Name: "form"}, {Name: "issuer", Err: err}}, nil
 	}
@@ -116,7 +116,7 @@ func (j *judge) orDisabled(checks []verifier.Check) []verifier.Check {
 
 // choose returns the provider to judge by: the one that was asked for, else the one
 // that the token names, else the only one there is.
-func (j *judge) choose(issuer string) (*trusted, error) {
+func (j *judge) choose(token *verifier.Token) (*trusted, error) {
 	find := func(issuer string) *trusted {
 		i := slices.IndexFunc(j.live.providers, func(t *trusted) bool { return t.config.Issuer == issuer })
 		if i < 0 {
@@ -130,13 +130,14 @@ func (j *judge) choose(issuer string) (*trusted, error) {
 		}
 		return nil, fmt.Errorf("--issuer: no provider has it; configured: %s", j.issuers())
 	}
+	issuer := token.Issuer()
 	p := find(issuer)
 	switch {
 	case p != nil:
 		return p, nil
 	case len(j.live.providers) == 1:
 		return j.live.providers[0], nil
-	case issuer == "" && j.order.assertion:
+	case !token.NamesIssuer() && j.order.assertion:
 		return nil, fmt.Errorf("the assertion names no issuer: choose the one that the user signed in with by --issuer; configured: %s", j.issuers())
 	}
 	return nil, &verifier.Error{

@@ -21,10 +21,11 @@ var secretWords = regexp.MustCompile(`(?i)(credential|presented|token|jwt|assert
 var notSecret = map[string]string{
 	"gateway/authenticate.go: r.presented == credential": "the entry was found by the SHA-256 of the whole credential: " +
 		"nobody comes to this line with a guess that is nearly right",
-	"caddymodule/beside.go: g.StreamLifetime != streamToken":  "a word of the config",
-	"caddymodule/gate_check.go: v != streamToken":             "a word of the config",
-	"caddymodule/request.go: g.StreamLifetime == streamToken": "a word of the config",
-	"verifier/assertion.go: s.name != stepSignature":          "the name of a check",
+	"caddymodule/beside.go: g.StreamLifetime != streamToken":        "a word of the config",
+	"caddymodule/gate_check.go: v != streamToken":                   "a word of the config",
+	"caddymodule/request.go: g.StreamLifetime == streamToken":       "a word of the config",
+	"verifier/assertion.go: s.name != stepSignature":                "the name of a check",
+	"verifier/providers_check.go: switch s.name case stepSignature": "the name of a check",
 }
 
 // Who can measure how long a comparison takes finds a MAC letter by letter: several gateways

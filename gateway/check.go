@@ -31,7 +31,7 @@ func (e *Environment) CheckAssertion(ctx context.Context, assertion, subject, is
 		return nil, err
 	}
 	t, malformed := verifier.Parse(assertion, len(assertion)) // how long it may be is for the check to say
-	if malformed == nil && t.Issuer() == "" && issuer == "" && len(e.cfg.Providers) > 1 {
+	if malformed == nil && !t.NamesIssuer() && issuer == "" && len(e.cfg.Providers) > 1 {
 		return nil, e.unchosen("the assertion names no issuer: choose the one that the user signed in with by issuer")
 	}
 	checks := by.CheckAssertion(ctx, assertion, subject)

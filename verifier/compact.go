@@ -191,6 +191,12 @@ func (t *Token) Issuer() string {
 	return iss
 }
 
+// NamesIssuer reports whether the payload has an `iss`, whatever it is.
+func (t *Token) NamesIssuer() bool {
+	_, named := t.claims["iss"]
+	return named
+}
+
 // UnverifiedClaims returns what the token says of itself, which anybody may have
 // written: good for showing it, and for nothing that depends on it. Errors are those of [ParseClaims].
 func (t *Token) UnverifiedClaims() (*Claims, error) {
