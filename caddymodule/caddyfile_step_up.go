@@ -116,9 +116,8 @@ func (s *StepUp) parseRoute(d *caddyfile.Dispenser) error {
 
 // plainPattern undoes what Caddy does to some wildcards before a directive sees
 // them: it takes {file}, {host}, {path}, {uuid} and others for short names of
-// placeholders, and writes {http.request.uri.path.file} and the like instead; and of
-// {re...} and three more it makes {http.regexp...}. A placeholder that nobody can have
-// meant for a wildcard stays, and is refused.
+// placeholders, and writes {http.request.uri.path.file} and the like instead. A
+// placeholder that nobody can have meant for a wildcard stays, and is refused.
 func plainPattern(v string) string {
 	return placeholder.ReplaceAllStringFunc(v, func(long string) string {
 		parts := strings.Split(strings.Trim(long, "{}"), ".")
@@ -127,13 +126,18 @@ func plainPattern(v string) string {
 				return short
 			}
 		}
-		for _, short := range []string{"{re...}", "{rp...}", "{resp...}", "{err...}"} {
+		for _, short := range shortNames {
 			if writtenOut(short) == long {
 				return short
 			}
 		}
 		return long
 	})
+}
+
+// shortNames are those whose long ones do not end in them.
+var shortNames = []string{
+	"{orig_path}", "{orig_dir}", "{orig_file}", "{orig_query}", "{tls_cipher}", "{re...}", "{rp...}", "{resp...}", "{err...}",
 }
 
 // writtenOut is what Caddy makes of a short name.

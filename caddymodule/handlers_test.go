@@ -186,11 +186,13 @@ func TestWildcardNamesThatCaddyRewrote(t *testing.T) {
 		"/a/{http.request.uri.path.file}/b":                      "/a/{file}/b",
 		"/{http.request.host}/{http.vars.client_ip}":             "/{host}/{client_ip}",
 		"/{http.request.remote.host}/{http.request.tls.version}": "/{remote_host}/{tls_version}",
-		"/a/{path...}":                                           "/a/{path...}",
-		"/a/{http.regexp...}":                                    "/a/{re...}",
-		"/a/{$}":                                                 "/a/{$}",
-		"/a/{http.request.uuid}/{$}":                             "/a/{uuid}/{$}",
-		"/a.b/c":                                                 "/a.b/c",
+		"/{http.request.orig_uri.path}/{http.request.orig_uri.path.dir}/{http.request.orig_uri.query}": "/{orig_path}/{orig_dir}/{orig_query}",
+		"/{http.request.tls.cipher_suite}/{http.request.orig_uri.path.file}":                           "/{tls_cipher}/{orig_file}",
+		"/a/{path...}":               "/a/{path...}",
+		"/a/{http.regexp...}":        "/a/{re...}",
+		"/a/{$}":                     "/a/{$}",
+		"/a/{http.request.uuid}/{$}": "/a/{uuid}/{$}",
+		"/a.b/c":                     "/a.b/c",
 	} {
 		if got := plainPattern(written); got != want {
 			t.Errorf("%s became %s, want %s", written, got, want)

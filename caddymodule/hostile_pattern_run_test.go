@@ -127,7 +127,7 @@ func TestExpressionIsNoPattern(t *testing.T) {
 		{"/{header.X-Tenant}/a", "{http.request.header.X-Tenant} is a placeholder", "/{header}/a"},
 		{"/{http.request.host}x/a", "is no wildcard", "/{host}/a"},
 		{"/{path.0}/a", "{http.request.uri.path.0} is a placeholder", "/{path}/a"},
-		{"/{http.request.orig_uri.path}/a", "is a placeholder", "/{remote_host}/{client_ip}/a"},
+		{"/{http.request.orig_uri.nothing}/a", "is a placeholder", "/{remote_host}/{client_ip}/{orig_path}/a"},
 	} {
 		site := func(pattern string) string {
 			return fmt.Sprintf("byoa\nstep_up {\n%q -\n}\nreverse_proxy {{upstream}}", pattern)
