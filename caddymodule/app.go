@@ -92,7 +92,7 @@ func (a *App) Start() error {
 			return fmt.Errorf("byoa: environment %s: %w", name, err)
 		}
 	}
-	for _, warning := range a.asked.ungranted(a.Environments) {
+	for _, warning := range a.asked.ungranted() {
 		a.logger.Warn(warning)
 	}
 	a.warnOfServers()

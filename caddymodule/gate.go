@@ -23,6 +23,7 @@ type gate struct {
 	own      *managed        // what it sets
 	managed  func() *managed // what it takes away
 	trailers func() *managed // more than the headers: see trailerNames
+	params   func() []string // of the query, in which any gate reads the external JWT
 	logger   *zap.Logger
 }
 
@@ -48,6 +49,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	}
 	g.sources = newSources(e.Header, e.CookieName, e.Session.Cookie, g.AllowQuery)
 	g.sources.addCookiesOf(app.Environments)
+	app.asked.of(e)
 	if err := g.manageHeaders(); err != nil {
 		return fmt.Errorf("byoa: %w", err)
 	}
@@ -83,7 +85,7 @@ func (s *StepUp) Provision(ctx caddy.Context) error {
 	if err := s.compile(); err != nil {
 		return fmt.Errorf("step_up: %w", err)
 	}
-	if app, err := appOf(ctx); err == nil { // without one no request gets as far as here
+	if app, err := appOf(ctx); err == nil && !s.ReportOnly { // without one no request gets as far as here
 		app.asked.add(s.scopesNeeded())
 	}
 	return nil

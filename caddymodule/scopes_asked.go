@@ -9,10 +9,19 @@ import (
 	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
-// scopesAsked are the scopes that the step_up handlers of a config ask for.
+// scopesAsked are the scopes that the step_up handlers of a config ask for, and the environments
+// whose users come to them.
 type scopesAsked struct {
-	mu    sync.Mutex
-	names map[string]struct{}
+	mu           sync.Mutex
+	names        map[string]struct{}
+	environments []*Environment
+}
+
+// of takes an environment that a gate names.
+func (a *scopesAsked) of(e *Environment) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.environments = append(a.environments, e)
 }
 
 func (a *scopesAsked) add(scopes verifier.Scopes) {
@@ -26,13 +35,16 @@ func (a *scopesAsked) add(scopes verifier.Scopes) {
 	}
 }
 
-// ungranted says, in a sentence for each, which scopes no environment grants: a request that
+// ungranted says, in a sentence for each, which scopes no environment of a gate grants: a request that
 // needs one can never pass, which is seldom meant. An environment without a `scope` line grants any.
-func (a *scopesAsked) ungranted(environments map[string]*Environment) []string {
+func (a *scopesAsked) ungranted() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if len(a.environments) == 0 {
+		return nil // nobody passes anywhere
+	}
 	granted := make(map[string]struct{})
-	for _, e := range environments {
+	for _, e := range a.environments {
 		if len(e.Scopes) == 0 {
 			return nil
 		}
@@ -43,7 +55,7 @@ func (a *scopesAsked) ungranted(environments map[string]*Environment) []string {
 	var warnings []string
 	for _, name := range slices.Sorted(maps.Keys(a.names)) {
 		if _, ok := granted[name]; !ok {
-			warnings = append(warnings, fmt.Sprintf("step_up: no environment grants the scope %s, so nobody can pass where it is needed: "+
+			warnings = append(warnings, fmt.Sprintf("step_up: no environment of a byoa grants the scope %s, so nobody can pass where it is needed: "+
 				"add `scope %[1]s` to the environment, or correct the name", name))
 		}
 	}

@@ -16,18 +16,21 @@ func TestScopeThatNobodyGrantsIsWarnedAboutByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	const second = "environment second {\n issuer https://second.example.com\n jwks_url https://second.example.com/keys\n audience b\n store memory\n {{scope}}\n}"
+	const elsewhere = "handle /second/* {\n byoa second\n}"
 	for _, c := range []struct {
-		name, scopes, second, stepUp string
-		want                         []string
+		name, scopes, second, stepUp, site string
+		want                               []string
 	}{
-		{"every one is granted", "scope wallet:export", "", "step_up wallet:export", nil},
-		{"one is not", "scope wallet:export", "", "step_up wallet:exprot", []string{"wallet:exprot"}},
-		{"any may be asked for", "", "", "step_up wallet:exprot", nil},
-		{"of a table", "scope wallet:export", "", "step_up {\n GET /a wallet:export a:typo\n /b b:typo\n /c -\n /d deny\n}", []string{"a:typo", "b:typo"}},
-		{"of a document", "scope wallet:export", "", "step_up {\n openapi " + document + "\n}", []string{"doc:typo"}},
-		{"another environment grants it", "scope wallet:export", "scope wallet:exprot", "step_up wallet:exprot", nil},
-		{"another environment grants any", "scope wallet:export", "scope_less", "step_up wallet:exprot", nil},
-		{"two do not grant it", "scope wallet:export", "scope other", "step_up wallet:exprot", []string{"wallet:exprot"}},
+		{"every one is granted", "scope wallet:export", "", "step_up wallet:export", "", nil},
+		{"one is not", "scope wallet:export", "", "step_up wallet:exprot", "", []string{"wallet:exprot"}},
+		{"any may be asked for", "", "", "step_up wallet:exprot", "", nil},
+		{"of a table", "scope wallet:export", "", "step_up {\n GET /a wallet:export a:typo\n /b b:typo\n /c -\n /d deny\n}", "", []string{"a:typo", "b:typo"}},
+		{"of a document", "scope wallet:export", "", "step_up {\n openapi " + document + "\n}", "", []string{"doc:typo"}},
+		{"another environment grants it", "scope wallet:export", "scope wallet:exprot", "step_up wallet:exprot", elsewhere, nil},
+		{"another environment grants any", "scope wallet:export", "scope_less", "step_up wallet:exprot", elsewhere, nil},
+		{"one that no gate is of grants it", "scope wallet:export", "scope wallet:exprot", "step_up wallet:exprot", "", []string{"wallet:exprot"}},
+		{"two do not grant it", "scope wallet:export", "scope other", "step_up wallet:exprot", elsewhere, []string{"wallet:exprot"}},
+		{"only reported", "scope wallet:export", "", "step_up wallet:exprot {\n report_only\n}", "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := prepare(t)
@@ -35,14 +38,14 @@ func TestScopeThatNobodyGrantsIsWarnedAboutByName(t *testing.T) {
 			if c.second != "" {
 				environments += "\n" + strings.Replace(second, "{{scope}}", strings.Replace(c.second, "scope_less", "", 1), 1)
 			}
-			g.load(environments, "byoa default\n"+c.stepUp+"\nreverse_proxy {{upstream}}")
+			g.load(environments, "byoa default\n"+c.stepUp+"\nreverse_proxy {{upstream}}\n"+c.site)
 			log, err := os.ReadFile(g.logFile)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var warned []string
 			for line := range strings.Lines(string(log)) {
-				if _, rest, found := strings.Cut(line, "no environment grants the scope "); found {
+				if _, rest, found := strings.Cut(line, "no environment of a byoa grants the scope "); found {
 					name, _, _ := strings.Cut(rest, ",")
 					warned = append(warned, name)
 				}
