@@ -42,6 +42,8 @@ func (g *Gate) serveBeside(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if admitted != nil {
 		return next.ServeHTTP(w, r)
 	}
+	tellNobody(r)
+	g.cleanReferrer(r, false)
 	cleanConnection(r.Header) // an upgrade to h2c would lead past every gate
 	if err := g.checkTarget(r); err != nil {
 		g.live.lease.enter()
@@ -74,7 +76,10 @@ func (g *Gate) setAside(r *http.Request, admitted *admission) {
 			delete(r.Header, name)
 		}
 	}
-	if sessions := dropCookies(r.Header, g.sources.own...); sessions != nil {
+	if admitted != nil {
+		return // whose gate has judged the cookies
+	}
+	if sessions := dropCookies(r.Header, g.sources.aside...); sessions != nil {
 		keep("Cookie", append(aside["Cookie"], sessions...))
 	}
 }

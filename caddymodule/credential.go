@@ -59,6 +59,10 @@ type sources struct {
 	// own are the cookies that hold session tokens, of any environment: none of them is the upstream's.
 	own []string
 
+	// aside are those of own that are no login system's anywhere: the rest is no business of the
+	// handler beside a gate.
+	aside []string
+
 	// others are the cookies in which other environments read external JWTs.
 	others []string
 }
@@ -92,6 +96,7 @@ func (s *sources) addCookiesOf(environments map[string]*Environment) {
 		s.others = append(s.others, e.CookieName)
 	}
 	external := func(name string) bool { return name == s.externalCookie }
+	s.aside = slices.DeleteFunc(slices.Clone(s.own), func(name string) bool { return slices.Contains(s.others, name) })
 	s.own = slices.DeleteFunc(s.own, external)
 	s.others = slices.DeleteFunc(s.others, external)
 }

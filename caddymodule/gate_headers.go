@@ -10,9 +10,10 @@ import (
 // stand before one upstream, which believes such a header whichever of them a request has
 // come by: so each takes away what any of them sets.
 type gateHeaders struct {
-	mu    sync.Mutex
-	names []string
-	kept  []string // in which a gate passes the external JWT on
+	mu     sync.Mutex
+	names  []string
+	kept   []string // in which a gate passes the external JWT on
+	params []string // of the query, in which a gate reads it
 }
 
 // add takes what a gate sets, and the header in which it passes the external JWT on, if it
@@ -42,6 +43,23 @@ func (h *gateHeaders) all() []string {
 	return slices.DeleteFunc(slices.Clone(h.names), func(name string) bool { return foldName(name) == "authorization" })
 }
 
+// addParam takes the query parameter in which a gate reads the external JWT, if it does.
+func (h *gateHeaders) addParam(param string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if param != "" && !slices.Contains(h.params, param) {
+		h.params = append(h.params, param)
+	}
+}
+
+// allParams are those of every gate, once the config is provisioned. A page that one gate lets on
+// with a token in its query has it in the Referer of whatever it loads, by way of any other.
+func (h *gateHeaders) allParams() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.params)
+}
+
 // manageHeaders says which headers the gate sets, and which it takes away.
 func (g *Gate) manageHeaders() error {
 	own, kept := g.managedNames(), ""
@@ -55,6 +73,8 @@ func (g *Gate) manageHeaders() error {
 		own = nil // it sets none
 	}
 	g.own = newManaged(own...)
+	g.live.headers.addParam(g.AllowQuery)
+	g.params = sync.OnceValue(g.live.headers.allParams)
 	g.managed = sync.OnceValue(func() *managed {
 		return newManaged(slices.Concat(own, g.live.headers.all())...)
 	})

@@ -236,19 +236,26 @@ func dropQuery(u *url.URL, param string) {
 	})
 }
 
-// dropReferrerQuery removes a parameter from the Referer, in which a browser says what page the
+// dropReferrerQuery removes parameters from the Referer, in which a browser says what page the
 // request comes from, query included (RFC 9110 section 10.1.3).
-func dropReferrerQuery(h http.Header, param string) {
-	for i, referrer := range h["Referer"] {
-		address, query, found := strings.Cut(referrer, "?")
-		if !found {
+func dropReferrerQuery(h http.Header, params []string) {
+	lines, changed := h["Referer"], false
+	for i, referrer := range lines {
+		address, query, _ := strings.Cut(referrer, "?")
+		kept, dropped := withoutPieces(query, "&;", func(piece string) bool { return slices.Contains(params, parameterName(piece)) })
+		if !dropped {
 			continue
 		}
-		kept, dropped := withoutPieces(query, "&;", func(piece string) bool { return parameterName(piece) == param })
-		if dropped {
-			h["Referer"] = slices.Clone(h["Referer"]) // the log of the request may hold the same slice
-			h["Referer"][i] = strings.TrimSuffix(address+"?"+kept, "?")
+		if !changed {
+			lines, changed = slices.Clone(lines), true // the log of the request may hold the same slice
 		}
+		lines[i] = address
+		if kept != "" {
+			lines[i] += "?" + kept
+		}
+	}
+	if changed {
+		h["Referer"] = lines
 	}
 }
 

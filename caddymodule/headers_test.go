@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,27 @@ func TestStrippingNothingAllocatesNothing(t *testing.T) {
 	})
 	if got > 0 {
 		t.Errorf("got %v allocations, want none", got)
+	}
+}
+
+// Nobody has signed in when the Referer is read: as many lines as a request can have cost no more
+// than to read each. They were copied for each.
+func TestManyReferersAreCopiedOnce(t *testing.T) {
+	lines := slices.Repeat([]string{"https://app.example.com/?tok=x", "https://app.example.com/?a=b"}, 5_000)
+	given := slices.Clone(lines)
+	h := http.Header{"Referer": given}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	dropReferrerQuery(h, []string{"tok"})
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 10<<20 {
+		t.Errorf("%d lines took %d bytes", len(lines), took)
+	}
+	if got := h["Referer"]; len(got) != len(lines) || got[0] != "https://app.example.com/" || got[1] != lines[1] {
+		t.Errorf("the first two of %d are %q", len(got), got[:2])
+	}
+	if !slices.Equal(given, lines) {
+		t.Error("the lines themselves were changed, which the log of the request may hold")
 	}
 }
 

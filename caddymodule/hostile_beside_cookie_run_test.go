@@ -104,16 +104,20 @@ func TestCookieNameOfAnotherEnvironmentIsStillTheLoginSystems(t *testing.T) {
 	}`
 	at := g.secret(g.issuer.Token(map[string]any{"sub": "bob", "iss": "https://second.example.com"}))
 	cookie := sessionCookie + "=" + at
-	g.load(cookieEnvironment+"\n"+second, `
+	const gates = `
 	byoa /two/* second {
 		keep_external
 		token_header X-Session
 	}
-	reverse_proxy {{upstream}}`)
-	for _, path := range []string{"/two/x", "/public"} {
-		g.want(request{path: path, cookie: cookie}, 200, "")
-		if got := g.cookiesAtUpstream(); got != cookie {
-			t.Errorf("%s: the upstream got %d bytes of cookies, want the login system's", path, len(got))
+	{{more}}
+	reverse_proxy {{upstream}}`
+	for _, more := range []string{"", "byoa /one/* default"} {
+		g.load(cookieEnvironment+"\n"+second, strings.Replace(gates, "{{more}}", more, 1))
+		for _, path := range []string{"/two/x", "/public"} {
+			g.want(request{path: path, cookie: cookie}, 200, "")
+			if got := g.cookiesAtUpstream(); got != cookie {
+				t.Errorf("%s %q: the upstream got %d bytes of cookies, want the login system's", path, more, len(got))
+			}
 		}
 	}
 }

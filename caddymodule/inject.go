@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-byoa/caddy-byoa/gateway"
-	"github.com/caddy-byoa/caddy-byoa/verifier"
 )
 
 // longestHeader is the longest claim that is made a header: upstreams refuse the whole
@@ -24,7 +24,7 @@ const longestHeader = 4 << 10
 // handlers of this server the placeholders. Nothing of it can come from the client, whose
 // headers of these names are gone by now.
 func (g *Gate) inject(r *http.Request, a *admission) {
-	setPlaceholders(r, a)
+	tell(r, a)
 	if a.session == nil {
 		return
 	}
@@ -106,46 +106,14 @@ func isVisible(s string) bool {
 	return true
 }
 
-// setPlaceholders tells later handlers, and the access log, who this is. What there is nothing
-// to say of is empty: an unknown placeholder would stay in a header as it is written in the
-// config, and be one and the same user to an upstream.
-func setPlaceholders(r *http.Request, a *admission) {
-	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if !ok {
-		return
-	}
-	s := a.session
-	if s == nil {
-		s = &gateway.Session{External: new(verifier.Claims)}
-	}
-	if el := a.proof.Granted; el != nil {
-		repl.Set("http.auth.user.scope", el.Scopes.String())
-		return // the rest was said before
-	}
-	repl.Set("http.auth.user.id", s.UserID)
-	repl.Set("http.auth.user.external_id", s.ExternalID())
-	repl.Set("http.auth.user.session", s.ID)
-	repl.Set("http.auth.user.email", s.Email)
-	repl.Set("http.auth.user.scope", "")
-	repl.Map(func(key string) (any, bool) {
-		name, ok := strings.CutPrefix(key, "byoa.claims.")
-		if !ok {
-			return nil, false
-		}
-		value, _ := s.External.Get(name)
-		return value, true
-	})
-}
-
-// forgetQuery takes a parameter out of the URI of a request, wherever Caddy keeps it, and out
-// of that of the page which it comes from: the original one is in the context, for placeholders, CGI and the error routes. The
+// forgetQuery takes a parameter out of the URI of a request, wherever Caddy keeps it:
+// the original one is in the context, for placeholders, CGI and the error routes. The
 // request is changed in place, because those are given the server's own.
 //
 // Where a handler before the gate has gone on with a copy, as `tracing` does, the server's
 // own is out of reach. It shares its URLs with the copy, but not the line that
 // {http.request.orig_uri} is made of, so the replacer is told what that one says.
 func forgetQuery(r *http.Request, param string) {
-	dropReferrerQuery(r.Header, param)
 	dropQuery(r.URL, param)
 	r.RequestURI = r.URL.RequestURI()
 	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
@@ -157,6 +125,18 @@ func forgetQuery(r *http.Request, param string) {
 	*r = *r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, original))
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Set("http.request.orig_uri", original.RequestURI)
+	}
+}
+
+// cleanReferrer takes out of the Referer what is a token there, but for the one that this gate
+// passes on in the query.
+func (g *Gate) cleanReferrer(r *http.Request, keepOwn bool) {
+	params := g.params()
+	if keepOwn {
+		params = slices.DeleteFunc(slices.Clone(params), func(param string) bool { return param == g.AllowQuery })
+	}
+	if len(params) > 0 {
+		dropReferrerQuery(r.Header, params)
 	}
 }
 

@@ -151,6 +151,7 @@ func (g *Gate) removeCredentials(r *http.Request, brought credential, s *gateway
 	if g.AllowQuery != "" && keep != inQuery {
 		forgetQuery(r, g.AllowQuery)
 	}
+	g.cleanReferrer(r, keep == inQuery)
 }
 
 // clearLeftover clears the session cookie where the external cookie decided and says
