@@ -69,14 +69,13 @@ type sources struct {
 
 // newSources compiles the places. An empty header is Authorization.
 func newSources(header, externalCookie, sessionCookie, query string) *sources {
-	s := &sources{
+	return &sources{
 		header:         http.CanonicalHeaderKey(cmp.Or(header, "Authorization")),
 		externalCookie: externalCookie,
 		sessionCookie:  sessionCookie,
 		query:          query,
 		own:            []string{ownCookie(externalCookie, sessionCookie)},
 	}
-	return s
 }
 
 // ownCookie is the cookie that holds the session tokens of an environment, or empty.

@@ -130,13 +130,13 @@ var tokenWays = []tokenWay{
 	{
 		name: "asked about with a user", assertion: true, admin: true, refusal: 200,
 		request: func(p *presented, token string) wireRequest {
-			return p.at.question(map[string]string{"assertion": token, "subject": p.subject})
+			return p.at.question(map[string]string{"assertion": token, "subject": p.subject, "issuer": "https://" + p.at.host})
 		},
 	},
 	{
 		name: "asked about with a user by anybody", assertion: true, refusal: 200,
 		request: func(p *presented, token string) wireRequest {
-			return p.at.publicQuestion(map[string]string{"assertion": token, "subject": p.subject})
+			return p.at.publicQuestion(map[string]string{"assertion": token, "subject": p.subject, "issuer": "https://" + p.at.host})
 		},
 	},
 }
