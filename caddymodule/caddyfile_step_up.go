@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -140,10 +141,13 @@ var shortNames = []string{
 	"{orig_path}", "{orig_dir}", "{orig_file}", "{orig_query}", "{tls_cipher}", "{re...}", "{rp...}", "{resp...}", "{err...}",
 }
 
+// shorthands compiles what it needs once, not for each wildcard of a table.
+var shorthands = sync.OnceValue(httpcaddyfile.NewShorthandReplacer)
+
 // writtenOut is what Caddy makes of a short name.
 func writtenOut(short string) string {
 	segment := caddyfile.Segment{{Text: short}}
-	httpcaddyfile.NewShorthandReplacer().ApplyToSegment(&segment)
+	shorthands().ApplyToSegment(&segment)
 	return segment[0].Text
 }
 

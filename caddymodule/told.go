@@ -28,12 +28,12 @@ func tell(r *http.Request, a *admission) {
 	if !ok {
 		return
 	}
-	t := beginTelling(r, repl)
 	s := a.session
 	if s == nil {
+		sayNobody(r, repl)
 		return
 	}
-	t.session = s
+	tellClaims(r, repl).session = s
 	if el := a.proof.Granted; el != nil {
 		repl.Set("http.auth.user.scope", el.Scopes.String())
 		return // the rest was said before
@@ -48,24 +48,29 @@ func tell(r *http.Request, a *admission) {
 // tellNobody is [tell] beside a gate.
 func tellNobody(r *http.Request) {
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		beginTelling(r, repl)
+		sayNobody(r, repl)
 	}
 }
 
-// beginTelling makes empty what there is nothing to say of: an unknown placeholder would stay in a
-// header as it is written in the config, and be one and the same user to an upstream. It changes
-// the request in place, once.
-func beginTelling(r *http.Request, repl *caddy.Replacer) *told {
-	if t, begun := r.Context().Value(toldKey{}).(*told); begun {
-		return t
-	}
-	t := new(told)
-	*r = *r.WithContext(context.WithValue(r.Context(), toldKey{}, t))
+// sayNobody makes empty what there is nothing to say of: an unknown placeholder would stay in a
+// header as it is written in the config, and be one and the same user to an upstream.
+func sayNobody(r *http.Request, repl *caddy.Replacer) {
+	tellClaims(r, repl)
 	for _, name := range userPlaceholders {
 		if _, known := repl.Get(name); !known {
 			repl.Set(name, "")
 		}
 	}
+}
+
+// tellClaims answers for the claims of whoever will be told, with nothing until then, and for
+// those that are not there. It changes the request in place, once.
+func tellClaims(r *http.Request, repl *caddy.Replacer) *told {
+	if t, begun := r.Context().Value(toldKey{}).(*told); begun {
+		return t
+	}
+	t := new(told)
+	*r = *r.WithContext(context.WithValue(r.Context(), toldKey{}, t))
 	repl.Map(func(key string) (any, bool) {
 		name, ok := strings.CutPrefix(key, "byoa.claims.")
 		if !ok {
