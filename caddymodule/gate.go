@@ -86,7 +86,7 @@ func (s *StepUp) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("step_up: %w", err)
 	}
 	if app, err := appOf(ctx); err == nil && !s.ReportOnly { // without one no request gets as far as here
-		app.asked.add(s.scopesNeeded())
+		app.asked.add(s)
 	}
 	return nil
 }

@@ -24,7 +24,17 @@ func (a *scopesAsked) of(e *Environment) {
 	a.environments = append(a.environments, e)
 }
 
-func (a *scopesAsked) add(scopes verifier.Scopes) {
+// add takes all that a handler may ask for.
+func (a *scopesAsked) add(s *StepUp) {
+	a.addNames(s.scopes)
+	if s.table != nil {
+		for _, r := range s.table.routes {
+			a.addNames(r.need.scopes)
+		}
+	}
+}
+
+func (a *scopesAsked) addNames(scopes verifier.Scopes) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.names == nil {
@@ -60,16 +70,4 @@ func (a *scopesAsked) ungranted() []string {
 		}
 	}
 	return warnings
-}
-
-// scopesNeeded are all that the handler may ask for.
-func (s *StepUp) scopesNeeded() verifier.Scopes {
-	all := s.scopes
-	if s.table == nil {
-		return all
-	}
-	for _, r := range s.table.routes {
-		all = all.Union(r.need.scopes)
-	}
-	return all
 }
